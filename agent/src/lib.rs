@@ -1,0 +1,31 @@
+//! The node agent: Wharf's kubelet. Turns pods bound to its node into sandboxes and containers of the
+//! [`runtime`], and says in their status what became of them.
+//!
+//! [`run`] tells the story from start to shutdown. A pod's life is in `pod`: `model` is what is wanted and
+//! what there is, `plan` decides (pure), `status` says it (pure), `apply` does it, `worker` is the one
+//! task that owns it all. Around it: `translate` turns the spec's words into the runtime's, `volume` and
+//! `network` provide, `probe` asks, `event` tells, `node` keeps the Node alive, `server` is the endpoint
+//! the API server fetches logs from.
+//!
+//! The agent holds no state of its own on disk. After a restart it finds everything in the runtime's
+//! records and in the API server, and goes on as if nothing had happened: no container is restarted.
+
+mod agent;
+mod config;
+mod context;
+mod error;
+mod event;
+mod image;
+mod merge;
+mod network;
+mod node;
+mod pod;
+mod probe;
+mod server;
+mod sources;
+mod translate;
+mod volume;
+
+pub use agent::run;
+pub use config::{Capacity, Config, PodNetwork, ServingTls};
+pub use error::Error;

@@ -1,0 +1,230 @@
+//! A container's configuration: everything the runtime is told of it, gathered and translated.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use runtime::image::{Image, ImageKind};
+use runtime::spec::{ContainerSpec, ContainerState, Mount};
+
+use crate::context::Context;
+use crate::pod::model::Attempt;
+use crate::pod::observe::IMAGE_LABEL;
+use crate::sources::{Referable, Source};
+use crate::translate::env::{self, EnvError, References};
+use crate::translate::expand::expand;
+use crate::translate::security::{self, SecurityError};
+use crate::translate::{resources, services};
+use crate::volume::{self, PodDir, VolumeError};
+
+/// How long a start waits for the first word on an object it refers to.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+/// Where a container may leave a message for its status.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Port of a `wasi:http` container that declares none.
+const DEFAULT_HTTP_PORT: u16 = 8080;
+
+/// Why a container's configuration cannot be built: `CreateContainerConfigError`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    #[error("failed to prepare volumeMounts for container {container:?}: {source}")]
+    Mounts { container: String, source: VolumeError },
+    #[error("{kind} {name:?} could not be read yet")]
+    NotRead { kind: &'static str, name: String },
+    #[error("services have not yet been read at least once, cannot construct envs")]
+    NoServices,
+    #[error("preparing the files of container {container:?} was interrupted")]
+    Interrupted { container: String },
+}
+
+/// The ConfigMaps and Secrets of these names, once each has been looked up.
+pub(crate) async fn references(
+    context: &Context,
+    namespace: &str,
+    config_maps: &BTreeSet<String>,
+    secrets: &BTreeSet<String>,
+) -> Result<References, ConfigError> {
+    let mut found = References::default();
+    for name in config_maps {
+        let source = context.sources.of(namespace, name);
+        if let Some(object) = first_word(&source, "configmap", name).await? {
+            found.config_maps.insert(name.clone(), object);
+        }
+    }
+    for name in secrets {
+        let source = context.sources.of(namespace, name);
+        if let Some(object) = first_word(&source, "secret", name).await? {
+            found.secrets.insert(name.clone(), object);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) async fn first_word<K: Referable>(
+    source: &Arc<Source<K>>,
+    kind: &'static str,
+    name: &str,
+) -> Result<Option<Arc<K>>, ConfigError> {
+    let mut seen = source.subscribe();
+    let unread = || ConfigError::NotRead { kind, name: name.to_owned() };
+    let word = tokio::time::timeout(FIRST_WORD, seen.wait_for(Option::is_some))
+        .await
+        .map_err(|_| unread())?;
+    Ok(word.map_err(|_| unread())?.clone().flatten())
+}
+
+/// Builds what the runtime is told of one attempt of a container.
+pub(crate) async fn container_spec(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    image: &Image,
+    pod_ip: IpAddr,
+    attempt: u32,
+) -> Result<ContainerSpec, ConfigError> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+    let (config_maps, secrets) = env::names(container);
+    let found = references(context, &namespace, &config_maps, &secrets).await?;
+    tokio::time::timeout(FIRST_WORD, context.services.wait_until_ready())
+        .await
+        .map_err(|_| ConfigError::NoServices)?
+        .map_err(|_| ConfigError::NoServices)?;
+    let links = services::service_env(
+        context.services().iter().map(AsRef::as_ref),
+        &namespace,
+        spec.enable_service_links.unwrap_or(true),
+        context.config.api_server.as_ref(),
+    );
+    let placement = context.placement(pod_ip);
+    let env = env::environment(pod, container, &placement, &found, &links)?;
+    let value =
+        |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let expanded = |words: &Option<Vec<String>>| {
+        words.iter().flatten().map(|word| expand(word, value)).collect::<Vec<_>>()
+    };
+    let native = matches!(image.kind, ImageKind::Native { .. });
+    let mounts = mounts(context, pod, container, &env, native, attempt).await?;
+    Ok(ContainerSpec {
+        name: container.name.clone(),
+        attempt,
+        image: image.digest.to_string(),
+        command: expanded(&container.command),
+        args: expanded(&container.args),
+        working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
+        user: security::user(pod, container, &image.config.user)?,
+        mounts,
+        resources: resources::of_container(
+            &spec,
+            container,
+            context.report.memory_bytes(&context.config),
+        ),
+        security: security::security(pod, container)?,
+        http_port: (!native).then(|| http_port(container)),
+        labels: [(IMAGE_LABEL.to_owned(), container.image.clone().unwrap_or_default())].into(),
+        env,
+    })
+}
+
+/// The port named `http`, else the first, else 8080.
+pub(crate) fn http_port(container: &Container) -> u16 {
+    let ports = container.ports.as_deref().unwrap_or_default();
+    let chosen =
+        ports.iter().find(|port| port.name.as_deref() == Some("http")).or_else(|| ports.first());
+    chosen.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(DEFAULT_HTTP_PORT)
+}
+
+async fn mounts(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    env: &[(String, String)],
+    native: bool,
+    attempt: u32,
+) -> Result<Vec<Mount>, ConfigError> {
+    let dir = context.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default());
+    let (pod, owned, env) = (pod.clone(), container.clone(), env.to_vec());
+    let work = move || -> Result<Vec<Mount>, VolumeError> {
+        let mut mounts = volume::mounts::of_container(&pod, &owned, &dir, &env)?;
+        if native {
+            let target = owned
+                .termination_message_path
+                .clone()
+                .filter(|path| !path.is_empty())
+                .unwrap_or_else(|| TERMINATION_LOG.to_owned());
+            let source = termination_log(&dir, &owned.name, attempt);
+            make_termination_log(&source)?;
+            // Messages of the two newest attempts are shown; older ones go.
+            if let Some(stale) = attempt.checked_sub(2) {
+                let _ = std::fs::remove_file(termination_log(&dir, &owned.name, stale));
+            }
+            mounts.push(Mount { source, target, read_only: false });
+        }
+        Ok(mounts)
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ConfigError::Interrupted { container: container.name.clone() })?
+        .map_err(|source| ConfigError::Mounts { container: container.name.clone(), source })
+}
+
+/// The file behind `terminationMessagePath` of one attempt.
+pub(crate) fn termination_log(dir: &PodDir, container: &str, attempt: u32) -> PathBuf {
+    dir.root().join("containers").join(container).join(attempt.to_string())
+}
+
+fn make_termination_log(path: &Path) -> Result<(), VolumeError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(VolumeError::file("create", parent))?;
+    }
+    std::fs::write(path, "").map_err(VolumeError::file("create", path))?;
+    // The container's user is not known here, and it must be able to write.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
+        .map_err(VolumeError::file("set the mode of", path))
+}
+
+/// Bytes of a termination message at most (as the kubelet).
+const LONGEST_MESSAGE: u64 = 4096;
+
+/// Fills an ended attempt's message with what the container left in its termination log.
+pub(crate) fn termination_message(dir: &PodDir, container: &str, attempt: &mut Attempt) {
+    use std::io::Read as _;
+    let ContainerState::Exited(exit) = &mut attempt.state else { return };
+    if !exit.message.is_empty() {
+        return;
+    }
+    let mut bytes = Vec::new();
+    let Ok(file) = std::fs::File::open(termination_log(dir, container, attempt.number)) else {
+        return;
+    };
+    if file.take(LONGEST_MESSAGE).read_to_end(&mut bytes).is_ok() {
+        exit.message = String::from_utf8_lossy(&bytes).into_owned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn port_of_http_components() {
+        for (ports, expected) in [
+            (json!([]), 8080),
+            (json!([{"containerPort": 80}, {"containerPort": 81}]), 80),
+            (json!([{"containerPort": 80}, {"containerPort": 81, "name": "http"}]), 81),
+        ] {
+            let container: Container =
+                serde_json::from_value(json!({"name": "c", "ports": ports})).unwrap();
+            assert_eq!(http_port(&container), expected, "{ports}");
+        }
+    }
+}

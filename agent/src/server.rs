@@ -1,0 +1,189 @@
+//! The kubelet endpoint: what the API server asks the node for, over mutual TLS.
+//!
+//! Every caller must present a certificate of the cluster CA, and be the API server itself or an
+//! administrator: what is served here (logs, specs of all pods) is more than an ordinary user may see.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /containerLogs/{namespace}/{pod}/{container}` | the log, see [`logs`] |
+//! | `GET /pods` | the pods of this node as a PodList |
+//! | `GET /healthz` | `ok` |
+
+mod caller;
+mod logs;
+mod tls;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use k8s_openapi::List;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::agent::Workers;
+use crate::config::ServingTls;
+use crate::context::Context;
+use crate::error::Error;
+
+/// How long a caller may take for its handshake and for its request's head.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause after the kernel refused a connection (no descriptors left).
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+
+/// Error of a response body in mid-stream.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+/// Every answer's body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// The endpoint, bound but not yet serving.
+pub(crate) struct Server {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Binds the address and reads the TLS material.
+    pub(crate) async fn bind(address: SocketAddr, tls: &ServingTls) -> Result<Self, Error> {
+        let acceptor = tls::acceptor(tls)?;
+        let listen = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        tracing::info!(%address, "kubelet endpoint bound");
+        Ok(Self { listener, acceptor, address })
+    }
+
+    /// The port it really has.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Serves until shutdown.
+    pub(crate) async fn run(self, context: Arc<Context>, workers: Workers) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = context.shutdown.cancelled() => return,
+            };
+            match accepted {
+                Ok((tcp, peer)) => {
+                    let (acceptor, served, workers) =
+                        (self.acceptor.clone(), Arc::clone(&context), Arc::clone(&workers));
+                    let stop = context.shutdown.clone();
+                    context.tracker.spawn(async move {
+                        tokio::select! {
+                            () = connection(tcp, peer, acceptor, served, workers) => {}
+                            () = stop.cancelled() => {}
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "kubelet endpoint could not accept");
+                    tokio::time::sleep(AFTER_REFUSAL).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    acceptor: TlsAcceptor,
+    context: Arc<Context>,
+    workers: Workers,
+) {
+    let _ = tcp.set_nodelay(true);
+    let stream = match tokio::time::timeout(PATIENCE, acceptor.accept(tcp)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %peer, "TLS handshake refused");
+            return;
+        }
+        Err(_) => return,
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+    let permitted = certificate.is_some_and(|certificate| caller::is_permitted(&certificate));
+    let service = service_fn(move |request| {
+        let (context, workers) = (Arc::clone(&context), Arc::clone(&workers));
+        async move {
+            Ok::<_, Infallible>(if permitted {
+                answer(request, &context, &workers).await
+            } else {
+                forbidden()
+            })
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, %peer, "connection to the kubelet endpoint ended");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    context: &Arc<Context>,
+    workers: &Workers,
+) -> Response<Body> {
+    if request.method() != Method::GET {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here");
+    }
+    let parts: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+    match parts.as_slice() {
+        ["healthz"] => text(StatusCode::OK, "ok"),
+        ["pods"] => pods(workers),
+        ["containerLogs", namespace, pod, container] => {
+            let query = request.uri().query().unwrap_or_default();
+            logs::get(context, workers, namespace, pod, container, query).await
+        }
+        _ => text(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+fn pods(workers: &Workers) -> Response<Body> {
+    let items: Vec<Pod> = workers
+        .lock()
+        .values()
+        .map(|handle| handle.desired.borrow().pod.as_ref().clone())
+        .collect();
+    let list = List { items, ..List::default() };
+    let bytes = serde_json::to_vec(&list).unwrap_or_default();
+    let mut response = Response::new(full(bytes.into()));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn forbidden() -> Response<Body> {
+    text(StatusCode::FORBIDDEN, "Forbidden: only the API server and administrators are served here")
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A short answer in plain text.
+fn text(status: StatusCode, message: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(full(message.into().into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

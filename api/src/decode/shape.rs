@@ -1,0 +1,210 @@
+//! The walk of an object along its schema.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::json_type;
+use crate::field::go_quote;
+use crate::meta;
+use crate::quantity::Quantity;
+use crate::schema::{Shape, base_name, type_named};
+
+/// Unknown fields reported at most; a hostile object could have thousands.
+const MAX_PROBLEMS: usize = 100;
+
+/// Where the walk is: the path with indices for reports, Go's path without them for type errors.
+struct At<'a> {
+    path: &'a str,
+    go_path: &'a str,
+    go_struct: &'a str,
+}
+
+/// Cleans `object`, an object of the named type.
+pub(super) fn clean(
+    type_name: &str,
+    object: Value,
+    problems: &mut Vec<String>,
+) -> Result<Value, String> {
+    let at = At { path: "", go_path: "", go_struct: base_name(type_name) };
+    clean_object(type_name, object, &at, problems)
+}
+
+fn clean_object(
+    type_name: &str,
+    object: Value,
+    at: &At<'_>,
+    problems: &mut Vec<String>,
+) -> Result<Value, String> {
+    let (Some(of), Value::Object(map)) = (type_named(type_name), object) else {
+        return Err(format!("no schema for {type_name}"));
+    };
+    let mut out = Map::new();
+    for (name, value) in map {
+        let path = join(at.path, &name);
+        let Some(field) = of.fields.get(name.as_str()) else {
+            if problems.len() < MAX_PROBLEMS {
+                problems.push(format!("unknown field {}", go_quote(&path)));
+            }
+            continue;
+        };
+        if value.is_null() {
+            continue;
+        }
+        let go_path = join(at.go_path, &name);
+        let here = At { path: &path, go_path: &go_path, go_struct: base_name(type_name) };
+        let value = clean_value(&field.shape, value, &here, problems)?;
+        let empty = match (&field.shape, &value) {
+            (Shape::List(_), Value::Array(list)) => list.is_empty(),
+            (Shape::Map(_), Value::Object(map)) => map.is_empty(),
+            _ => false,
+        };
+        if !empty || field.always {
+            out.insert(name, value);
+        }
+    }
+    Ok(Value::Object(out))
+}
+
+fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+fn clean_value(
+    shape: &Shape,
+    value: Value,
+    at: &At<'_>,
+    problems: &mut Vec<String>,
+) -> Result<Value, String> {
+    if value.is_null() {
+        return Ok(zero(shape));
+    }
+    match (shape, value) {
+        (Shape::Object(name), value @ Value::Object(_)) => clean_object(name, value, at, problems),
+        (Shape::List(item), Value::Array(list)) => {
+            let mut out = Vec::with_capacity(list.len());
+            for (n, value) in list.into_iter().enumerate() {
+                let path = format!("{}[{n}]", at.path);
+                let here = At { path: &path, ..*at };
+                out.push(clean_value(item, value, &here, problems)?);
+            }
+            Ok(Value::Array(out))
+        }
+        (Shape::Map(item), Value::Object(map)) => {
+            let mut out = Map::new();
+            for (key, value) in map {
+                let path = join(at.path, &key);
+                let here = At { path: &path, ..*at };
+                out.insert(key, clean_value(item, value, &here, problems)?);
+            }
+            Ok(Value::Object(out))
+        }
+        (Shape::Quantity, value) => clean_quantity(&value),
+        (shape, value) => clean_scalar(shape, value, at),
+    }
+}
+
+fn clean_scalar(shape: &Shape, value: Value, at: &At<'_>) -> Result<Value, String> {
+    let fits = match (shape, &value) {
+        (Shape::Any, _)
+        | (Shape::String, Value::String(_))
+        | (Shape::IntOrString, Value::String(_))
+        | (Shape::Bool, Value::Bool(_))
+        | (Shape::Float64, Value::Number(_)) => true,
+        (Shape::Int32 | Shape::IntOrString, value) => {
+            value.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
+        }
+        (Shape::Int64, value) => value.as_i64().is_some(),
+        (Shape::Bytes, Value::String(text)) => return clean_bytes(text),
+        (Shape::Time, Value::String(text)) => {
+            return clean_time(text, "2006-01-02T15:04:05Z07:00", meta::time);
+        }
+        (Shape::MicroTime, Value::String(text)) => {
+            return clean_time(text, "2006-01-02T15:04:05.000000Z07:00", meta::micro_time);
+        }
+        _ => false,
+    };
+    if fits {
+        return Ok(value);
+    }
+    let mut kind = json_type(&value).to_owned();
+    if value.is_number() && matches!(shape, Shape::Int32 | Shape::Int64 | Shape::IntOrString) {
+        kind = format!("number {value}");
+    }
+    Err(format!(
+        "json: cannot unmarshal {kind} into Go struct field {}.{} of type {}",
+        at.go_struct,
+        at.go_path,
+        go_type(shape)
+    ))
+}
+
+fn clean_bytes(text: &str) -> Result<Value, String> {
+    let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+    match STANDARD.decode(&compact) {
+        Ok(_) => Ok(compact.into()),
+        Err(
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _),
+        ) => Err(format!("illegal base64 data at input byte {at}")),
+        Err(_) => Err(format!("illegal base64 data at input byte {}", compact.len() / 4 * 4)),
+    }
+}
+
+fn clean_time(text: &str, layout: &str, format: fn(Timestamp) -> String) -> Result<Value, String> {
+    // RFC 3339 has years of four digits; what signed years become, typed clients cannot read.
+    let parsed = text.parse::<Timestamp>().ok().filter(|_| !text.starts_with(['+', '-']));
+    let shown = parsed.map(format).filter(|shown| !shown.starts_with('-'));
+    match shown {
+        Some(time) => Ok(time.into()),
+        None => Err(format!(
+            "parsing time {0} as {1}: cannot parse {0} as \"2006\"",
+            go_quote(text),
+            go_quote(layout)
+        )),
+    }
+}
+
+fn clean_quantity(value: &Value) -> Result<Value, String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.parse::<Quantity>().map(|quantity| quantity.to_string().into()).map_err(|e| e.to_string())
+}
+
+/// What Go makes of null in a list or map.
+fn zero(shape: &Shape) -> Value {
+    match shape {
+        Shape::String | Shape::Bytes => "".into(),
+        Shape::Quantity => "0".into(),
+        Shape::Bool => false.into(),
+        Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => 0.into(),
+        Shape::Object(_) | Shape::Map(_) => Value::Object(Map::new()),
+        Shape::List(_) => Value::Array(Vec::new()),
+        Shape::Time | Shape::MicroTime | Shape::Any => Value::Null,
+    }
+}
+
+fn go_type(shape: &Shape) -> String {
+    match shape {
+        Shape::String => "string".to_owned(),
+        Shape::Bool => "bool".to_owned(),
+        Shape::Int32 | Shape::IntOrString => "int32".to_owned(),
+        Shape::Int64 => "int64".to_owned(),
+        Shape::Float64 => "float64".to_owned(),
+        Shape::Bytes => "[]uint8".to_owned(),
+        Shape::Time => "v1.Time".to_owned(),
+        Shape::MicroTime => "v1.MicroTime".to_owned(),
+        Shape::Quantity => "resource.Quantity".to_owned(),
+        Shape::Any => "interface {}".to_owned(),
+        Shape::Object(name) => {
+            let mut parts = name.rsplit('.');
+            let (kind, version) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            format!("{version}.{kind}")
+        }
+        Shape::List(item) => format!("[]{}", go_type(item)),
+        Shape::Map(value) => format!("map[string]{}", go_type(value)),
+    }
+}

@@ -1,0 +1,179 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::resources::by_path;
+
+fn pods() -> &'static Resource {
+    by_path("", "v1", "pods").expect("pods exist")
+}
+
+fn refused(body: &str) -> String {
+    decode(pods(), body.as_bytes()).expect_err(body).message
+}
+
+#[test]
+fn reports_unknown_and_duplicate_fields() {
+    let body = r#"{"metadata":{"name":"a","name":"b","nope":{}},
+        "spec":{"containers":[{"name":"c","imagee":"x","env":[{"name":"A","value":"1","value":"2"}]}]}}"#;
+    let decoded = decode(pods(), body.as_bytes()).expect("decodes");
+    assert_eq!(
+        decoded.problems,
+        [
+            "unknown field \"metadata.nope\"",
+            "unknown field \"spec.containers[0].imagee\"",
+            "duplicate field \"metadata.name\"",
+            "duplicate field \"spec.containers[0].env[0].value\"",
+        ]
+    );
+    assert_eq!(
+        decoded.object,
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b"},
+            "spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "2"}]}]}})
+    );
+    let status = decoded.strict(pods()).expect_err("strict");
+    assert_eq!(status.code, 400);
+    assert!(status.message.starts_with(
+        "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"metadata.nope\", "
+    ));
+}
+
+#[test]
+fn refuses_wrong_types_with_gos_words() {
+    let cases = [
+        (
+            r#"{"spec":{"containers":"x"}}"#,
+            "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container",
+        ),
+        (
+            r#"{"spec":{"containers":[{"ports":[{"containerPort":70000000000}]}]}}"#,
+            "json: cannot unmarshal number 70000000000 into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32",
+        ),
+        (
+            r#"{"spec":{"hostNetwork":"yes"}}"#,
+            "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool",
+        ),
+        (
+            r#"{"metadata":{"labels":{"a":1}}}"#,
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
+        ),
+        (
+            r#"{"metadata":[]}"#,
+            "json: cannot unmarshal array into Go struct field Pod.metadata of type v1.ObjectMeta",
+        ),
+        (
+            r#"{"spec":{"containers":[{"resources":{"limits":{"cpu":"1x"}}}]}}"#,
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (
+            r#"{"metadata":{"creationTimestamp":"x"}}"#,
+            "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"",
+        ),
+    ];
+    for (body, detail) in cases {
+        assert_eq!(
+            refused(body),
+            format!("Pod in version \"v1\" cannot be handled as a Pod: {detail}"),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn null_means_absent_and_empty_lists_go() {
+    let body = r#"{"metadata":{"name":"a","labels":{},"finalizers":null},
+        "spec":{"nodeSelector":{"a":null},"containers":[null],"volumes":[{"name":"v","emptyDir":{}}],"tolerations":[]}}"#;
+    let decoded = decode(pods(), body.as_bytes()).expect("decodes");
+    assert_eq!(
+        decoded.object,
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {
+            "containers": [{}], "nodeSelector": {"a": ""}, "volumes": [{"name": "v", "emptyDir": {}}]}})
+    );
+}
+
+#[test]
+fn canonical_quantities_and_times() {
+    let body = r#"{"metadata":{"creationTimestamp":"2024-01-01T01:00:00.5+01:00"},
+        "spec":{"containers":[{"resources":{"limits":{"cpu":"1500m","memory":1073741824,"x":"1024Mi","y":0.5}}}]}}"#;
+    let decoded = decode(pods(), body.as_bytes()).expect("decodes");
+    assert_eq!(decoded.object["metadata"]["creationTimestamp"], "2024-01-01T00:00:00Z");
+    assert_eq!(
+        decoded.object["spec"]["containers"][0]["resources"]["limits"],
+        json!({"cpu": "1500m", "memory": "1073741824", "x": "1Gi", "y": "500m"})
+    );
+}
+
+#[test]
+fn garbage_is_refused_without_panic() {
+    for body in ["", "{\"a\":", "[]", "1", "null", "\u{0}", "{\"metadata\":{\"name\":\"\\ud800\"}}"]
+    {
+        assert_eq!(decode(pods(), body.as_bytes()).expect_err(body).code, 400);
+    }
+    assert_eq!(decode(pods(), &[0xff, 0xfe]).expect_err("not UTF-8").code, 400);
+    let deep = "[".repeat(100_000);
+    assert_eq!(decode(pods(), deep.as_bytes()).expect_err("too deep").code, 400);
+    let typed: Value =
+        decode(pods(), br#"{"spec":{"containers":[{"livenessProbe":{"httpGet":{"port":1.5}}}]}}"#)
+            .map_or(Value::Null, |d| d.object);
+    assert_eq!(typed, Value::Null, "a port is an int32 or a string");
+}
+
+/// Whatever passes the schema walk must parse as the typed view that every component uses.
+#[test]
+fn what_passes_is_typed() {
+    let body = br#"{"metadata":{"name":"a","deletionGracePeriodSeconds":5},"spec":{"containers":[{"livenessProbe":{"httpGet":{"port":"http"}},
+        "ports":[{"containerPort":-1}]}],"overhead":{"cpu":1}},"status":{"startTime":"2024-01-01T00:00:00Z"}}"#;
+    let decoded = decode(pods(), body).expect("decodes");
+    let pod: k8s_openapi::api::core::v1::Pod =
+        serde_json::from_value(decoded.object).expect("typed");
+    assert_eq!(pod.metadata.name.as_deref(), Some("a"));
+}
+
+#[test]
+fn delete_options_belong_to_every_group() {
+    let body = br#"{"kind":"DeleteOptions","apiVersion":"apps/v1","propagationPolicy":"Orphan"}"#;
+    let decoded = decode_as("meta.v1.DeleteOptions", "v1", "DeleteOptions", body).expect("decodes");
+    assert_eq!(decoded.object["propagationPolicy"], "Orphan");
+    assert!(
+        decode_as("meta.v1.DeleteOptions", "v1", "DeleteOptions", br#"{"kind":"Pod"}"#).is_err()
+    );
+}
+
+#[test]
+fn times_that_typed_clients_cannot_read_are_refused() {
+    let pod = |time: &str| {
+        json!({"metadata": {"name": "a"}, "spec": {"containers": []},
+            "status": {"startTime": time}})
+        .to_string()
+    };
+    for bad in ["-000001-01-01T00:00:00Z", "+002024-01-02T03:04:05Z", "0000-01-01T00:00:00+23:00"] {
+        assert!(refused(&pod(bad)).contains("parsing time"), "{bad}");
+    }
+    let decoded = decode(pods(), pod("2024-01-02T03:04:05+01:00").as_bytes()).expect("decodes");
+    assert_eq!(decoded.object["status"]["startTime"], "2024-01-02T02:04:05Z");
+}
+
+/// With a path per value this takes hours and all memory.
+#[test]
+fn a_long_key_over_many_values_costs_its_length_once() {
+    let (key, values) = ("k".repeat(1 << 20), vec!["0"; 1 << 19].join(","));
+    let body = format!("{{\"{key}\":[{values}]}}");
+    let decoded = decode(pods(), body.as_bytes()).expect("decodes");
+    assert_eq!(decoded.problems.len(), 1);
+    let twice = format!("{{\"{key}\":1,\"{key}\":2}}");
+    assert!(refused(&twice).contains("too many duplicate keys"));
+}
+
+#[test]
+fn a_refusal_names_so_many_causes_and_no_more() {
+    let object =
+        json!({"metadata": {"name": "a"}, "spec": {"containers": vec![json!({}); 100_000]}});
+    let mut object = decode(pods(), object.to_string().as_bytes()).expect("decodes").object;
+    let creation = crate::lifecycle::Creation {
+        namespace: Some("d"),
+        uid: "u",
+        now: jiff::Timestamp::UNIX_EPOCH,
+        random: 0,
+    };
+    let status = crate::lifecycle::before_create(pods(), &mut object, &creation).expect_err("bad");
+    assert_eq!(status.details.expect("details").causes.len(), 1000);
+}

@@ -1,0 +1,85 @@
+//! JSON patch, RFC 6902.
+
+use json_patch::{Patch, PatchOperation};
+use serde_json::Value;
+
+use super::{PatchError, parse};
+
+/// Operations of one patch at most, as in Kubernetes.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// Size of the result relative to what a client may send: a chain of `copy` operations doubles an
+/// object each time.
+const MAX_RESULT_BYTES: usize = 3 * 1024 * 1024;
+
+pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
+    let operations = parse(body)?;
+    let Some(list) = operations.as_array() else {
+        return Err(PatchError::Malformed(format!(
+            "json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+            crate::decode::json_type(&operations)
+        )));
+    };
+    if list.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooManyOperations { limit: MAX_OPERATIONS, got: list.len() });
+    }
+    let Patch(patch) = serde_json::from_value(operations)
+        .map_err(|error: serde_json::Error| PatchError::Malformed(error.to_string()))?;
+    let mut result = object.clone();
+    let mut copied = 0_usize;
+    for operation in &patch {
+        if let PatchOperation::Copy(copy) = operation {
+            let size = result.pointer(copy.from.as_str()).map_or(0, |v| v.to_string().len());
+            copied = copied.saturating_add(size);
+            if copied > MAX_RESULT_BYTES {
+                return Err(PatchError::Rejected);
+            }
+        }
+        let one = std::slice::from_ref(operation);
+        json_patch::patch(&mut result, one).map_err(|_| PatchError::Rejected)?;
+    }
+    if result.is_object() { Ok(result) } else { Err(PatchError::Rejected) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(object: &Value, patch: &Value) -> Result<Value, PatchError> {
+        apply(object, patch.to_string().as_bytes())
+    }
+
+    #[test]
+    fn applies_or_refuses_as_a_whole() {
+        let object = json!({"data": {"a": "1"}});
+        let patch = json!([{"op": "add", "path": "/data/b", "value": "2"},
+            {"op": "test", "path": "/data/a", "value": "1"}, {"op": "remove", "path": "/data/a"}]);
+        assert_eq!(run(&object, &patch), Ok(json!({"data": {"b": "2"}})));
+        let cases = [
+            json!([{"op": "remove", "path": "/data/nope"}]),
+            json!([{"op": "test", "path": "/data/a", "value": "2"}]),
+            json!([{"op": "replace", "path": "", "value": 1}]),
+        ];
+        for patch in cases {
+            assert_eq!(run(&object, &patch), Err(PatchError::Rejected), "{patch}");
+        }
+        let error = run(&object, &json!({"a": 1})).expect_err("no list");
+        assert_eq!(
+            error.to_string(),
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        );
+        assert!(matches!(run(&object, &json!([{"op": "jump"}])), Err(PatchError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_chain_of_copies_cannot_exhaust_memory() {
+        let object = json!({"a": "x".repeat(1000)});
+        let mut patch = Vec::new();
+        for n in 0..40 {
+            patch.push(json!({"op": "copy", "from": "", "path": format!("/c{n}")}));
+        }
+        assert_eq!(run(&object, &Value::Array(patch)), Err(PatchError::Rejected));
+    }
+}

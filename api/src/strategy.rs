@@ -1,0 +1,177 @@
+//! What is particular about each kind: defaulting, preparation, validation.
+//!
+//! One file per kind implements [`Strategy`] over JSON values. A strategy may rely on the shape
+//! that [`crate::decode`] has checked: every field has the JSON type of the kind's schema, so the
+//! typed views that validation uses (`k8s_openapi` structs) always parse.
+//! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
+
+mod binding;
+mod config_map;
+mod endpoint_slice;
+mod endpoints;
+mod event;
+mod event_v1;
+mod lease;
+mod namespace;
+mod node;
+pub mod pod;
+mod replication_controller;
+mod scale;
+mod secret;
+mod service;
+mod service_account;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::field::Errors;
+use crate::names::NameRule;
+
+pub use scale::{scale_of, validate_scale, with_scale};
+
+/// Defaulting, preparation and validation of one kind. Object-safe, without state or IO.
+pub trait Strategy: Debug + Send + Sync {
+    /// How `metadata.name` must look.
+    fn name_rule(&self) -> NameRule {
+        NameRule::Subdomain
+    }
+
+    /// Whether PUT (or apply) of an object that does not exist creates it.
+    fn creates_on_update(&self) -> bool {
+        false
+    }
+
+    /// Whether an update without resourceVersion is accepted (last writer wins).
+    fn allows_unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Whether `metadata.generation` counts changes of the spec.
+    fn counts_generations(&self) -> bool {
+        false
+    }
+
+    /// Fills in what the client may leave out. Idempotent; runs on every decode and patch.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Removes what clients may not set when creating (status), and sets what follows from it.
+    fn prepare_for_create(&self, _object: &mut Value) {}
+
+    /// Restores what an update of the main resource may not touch (status).
+    fn prepare_for_update(&self, _new: &mut Value, _old: &Value) {}
+
+    /// Restores what an update of `/status` may not touch: everything but status and metadata.
+    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
+        keep_all_but_status(new, old);
+    }
+
+    /// Checks a new object. Metadata is checked by [`crate::meta`].
+    fn validate(&self, object: &Value) -> Errors;
+
+    /// Checks a changed object, including what may not change.
+    fn validate_update(&self, new: &Value, _old: &Value) -> Errors {
+        self.validate(new)
+    }
+
+    /// Checks a changed status.
+    fn validate_status_update(&self, _new: &Value, _old: &Value) -> Errors {
+        Errors::new()
+    }
+
+    /// Warnings worth a `Warning` header although the object is accepted.
+    fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Seconds that a deleted object stays, with a deletionTimestamp, until somebody confirms its
+    /// end by deleting it with grace 0. `None`: it goes at once (finalizers aside).
+    fn deletion_grace_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// The form in which the object is stored, when this row is a second view of another.
+    fn to_stored(&self, object: Value) -> Value {
+        object
+    }
+
+    /// The reverse of [`Strategy::to_stored`].
+    #[expect(clippy::wrong_self_convention, reason = "the pair is clearer than either rule")]
+    fn from_stored(&self, stored: Value) -> Value {
+        stored
+    }
+}
+
+/// Takes status and metadata from `new` and everything else from `old`.
+pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
+    let mut kept = old.clone();
+    keep_field(&mut kept, new, "status");
+    keep_field(&mut kept, new, "metadata");
+    *new = kept;
+}
+
+/// Puts `old`'s value of a top-level field into `new` (or removes it from `new`).
+pub(crate) fn keep_field(new: &mut Value, old: &Value, field: &str) {
+    let Some(map) = new.as_object_mut() else { return };
+    match old.get(field) {
+        Some(value) => map.insert(field.to_owned(), value.clone()),
+        None => map.remove(field),
+    };
+}
+
+/// Sets `object[field]` when it is absent or null.
+pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        let slot = map.entry(field).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = value.into();
+        }
+    }
+}
+
+/// The items of the list at a JSON pointer. (Indexing mutably would insert what is missing.)
+pub(crate) fn each<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+    value.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+/// The object at a JSON pointer, if there is one.
+pub(crate) fn object_at<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
+    value.pointer_mut(pointer).filter(|value| value.is_object())
+}
+
+/// The typed view of a decoded object. The schema walk of [`crate::decode`] admits only what these
+/// types accept; an object that did not come through it may still fail, which is reported as an
+/// error of the whole object instead of a panic.
+pub(crate) fn typed<T: serde::de::DeserializeOwned>(object: &Value) -> Result<T, Errors> {
+    serde::Deserialize::deserialize(object).map_err(|error: serde_json::Error| {
+        let path = crate::field::Path::root();
+        vec![crate::field::FieldError::invalid(&path, Value::Null, &error.to_string())]
+    })
+}
+
+macro_rules! strategies {
+    ($($(#[$doc:meta])* $function:ident => $path:path;)*) => {
+        $($(#[$doc])* pub(crate) fn $function() -> Arc<dyn Strategy> { Arc::new($path) })*
+    };
+}
+
+strategies! {
+    binding => binding::Binding;
+    config_map => config_map::ConfigMap;
+    endpoint_slice => endpoint_slice::EndpointSlice;
+    endpoints => endpoints::Endpoints;
+    event => event::Event;
+    event_v1 => event_v1::EventV1;
+    lease => lease::Lease;
+    namespace => namespace::Namespace;
+    node => node::Node;
+    pod => pod::Pod;
+    replication_controller => replication_controller::ReplicationController;
+    secret => secret::Secret;
+    service => service::Service;
+    service_account => service_account::ServiceAccount;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Pod: the largest kind, in parts. [`defaults`] fills in, [`validate`] checks a spec (also the
+//! templates of workloads), [`update`] says what may change, [`qos`] classifies.
+//!
+//! Source: k8s.io/kubernetes/pkg/apis/core/v1/defaults.go and pkg/apis/core/validation.
+
+mod affinity;
+mod container;
+mod defaults;
+mod env;
+mod probe;
+mod qos;
+mod resources;
+mod scheduling;
+mod security;
+mod update;
+mod validate;
+mod volume;
+
+use k8s_openapi::api::core::v1 as core;
+use serde_json::{Value, json};
+
+use super::{Strategy, keep_all_but_status, keep_field, set_default, typed};
+use crate::field::{Errors, FieldError, Path};
+
+pub(super) use defaults::default_template;
+pub(super) use validate::validate_spec;
+
+/// Seconds for which a pod tolerates a node that stopped answering.
+const NODE_FAILURE_SECONDS: i64 = 300;
+
+/// The pod strategy.
+#[derive(Debug)]
+pub(super) struct Pod;
+
+impl Strategy for Pod {
+    fn counts_generations(&self) -> bool {
+        true
+    }
+
+    fn default(&self, object: &mut Value) {
+        set_default(object, "spec", json!({}));
+        defaults::default_pod(&mut object["spec"]);
+        set_default(object, "status", json!({}));
+        set_default(&mut object["status"], "phase", "Pending");
+    }
+
+    /// Besides resetting the status this does what Kubernetes' admission plugins do without
+    /// looking anything up: service account name, priority, tolerations of failing nodes.
+    fn prepare_for_create(&self, object: &mut Value) {
+        object["status"] = json!({"phase": "Pending", "qosClass": qos::class(&object["spec"])});
+        let spec = &mut object["spec"];
+        if spec["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
+            spec["serviceAccountName"] = "default".into();
+            spec["serviceAccount"] = "default".into();
+        }
+        let priority = match spec["priorityClassName"].as_str().unwrap_or_default() {
+            "system-node-critical" => 2_000_001_000,
+            "system-cluster-critical" => 2_000_000_000,
+            _ => 0,
+        };
+        set_default(spec, "priority", priority);
+        set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
+        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+            tolerate(spec, key);
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
+        keep_field(new, old, "status");
+        // Set by admission on creation: a manifest that leaves them out keeps them.
+        for field in
+            ["serviceAccountName", "serviceAccount", "priority", "preemptionPolicy", "nodeName"]
+        {
+            if new["spec"][field].is_null() {
+                keep_field(&mut new["spec"], &old["spec"], field);
+            }
+        }
+    }
+
+    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
+        keep_all_but_status(new, old);
+        // A node may report on a pod; it may not choose who owns it.
+        keep_field(&mut new["metadata"], &old["metadata"], "ownerReferences");
+        if new["status"]["qosClass"].is_null() {
+            keep_field(&mut new["status"], &old["status"], "qosClass");
+        }
+    }
+
+    fn validate(&self, object: &Value) -> Errors {
+        let pod: core::Pod = match typed(object) {
+            Ok(pod) => pod,
+            Err(errors) => return errors,
+        };
+        let spec = pod.spec.unwrap_or_default();
+        let path = Path::new("spec");
+        let mut errors = validate_spec(&spec, &path);
+        if spec.ephemeral_containers.as_ref().is_some_and(|all| !all.is_empty()) {
+            let path = path.child("ephemeralContainers");
+            errors.push(FieldError::forbidden(&path, "cannot be set on create"));
+        }
+        errors
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Errors {
+        update::validate(new, old)
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {
+        update::validate_status(new, old)
+    }
+
+    fn deletion_grace_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
+        let spec = &object["spec"];
+        let own = spec["terminationGracePeriodSeconds"].as_i64();
+        let grace = requested.or(own).unwrap_or(0);
+        // Nobody has to stop what was never started or has ended.
+        let assigned = spec["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+        let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        match grace {
+            _ if !assigned || ended => Some(0),
+            i64::MIN..0 => Some(1),
+            grace => Some(grace),
+        }
+    }
+}
+
+/// Lets the pod stay for a while on a node that fails, unless it says otherwise itself.
+fn tolerate(spec: &mut Value, key: &str) {
+    let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
+    let covers = |t: &Value| {
+        let (of, effect) =
+            (t["key"].as_str().unwrap_or_default(), t["effect"].as_str().unwrap_or_default());
+        (of == key || of.is_empty()) && matches!(effect, "" | "NoExecute")
+    };
+    if !tolerations.iter().any(covers) {
+        tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
+            "tolerationSeconds": NODE_FAILURE_SECONDS}));
+        spec["tolerations"] = Value::Array(tolerations);
+    }
+}
+
+#[cfg(test)]
+mod tests;

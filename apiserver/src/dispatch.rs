@@ -1,0 +1,195 @@
+//! From a request to its handler, and from whatever the handler says to a response.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use api::resources::{Resource, Verb};
+use api::status::Status;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
+
+use crate::authz::{Attributes, authorize};
+use crate::cacher::Cacher;
+use crate::context::Context;
+use crate::handlers;
+use crate::request::info::{self, ResourcePath};
+use crate::request::options::Query;
+use crate::request::{Request, negotiate};
+use crate::response::{self, Answer, Handled};
+
+/// What a request for a resource is about.
+pub(crate) struct Target {
+    /// The row of the table.
+    pub(crate) resource: Arc<Resource>,
+    /// Its cache.
+    pub(crate) cache: Arc<Cacher>,
+    /// Namespace, "" for cluster scope and for all namespaces.
+    pub(crate) namespace: String,
+    /// Name, "" for collections.
+    pub(crate) name: String,
+    /// The query parameters.
+    pub(crate) query: Query,
+}
+
+impl Target {
+    /// The cache's key of an object of this resource and namespace.
+    pub(crate) fn key_of(&self, name: &str) -> String {
+        if self.namespace.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}/{name}", self.namespace)
+        }
+    }
+
+    /// The cache's key of the object that is asked for.
+    pub(crate) fn key(&self) -> String {
+        self.key_of(&self.name)
+    }
+
+    /// 404 about the object that is asked for.
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(&self.resource.group_resource(), &self.name)
+    }
+}
+
+/// Answers a request. Panics are caught here: they cost the one request, and are logged.
+///
+/// Boxed here, once: the handlers' futures are large, and their types would otherwise end up in
+/// every connection's.
+pub(crate) fn dispatch(context: Arc<Context>, request: Request) -> BoxFuture<'static, Answer> {
+    Box::pin(async move { answer(&context, request).await })
+}
+
+async fn answer(context: &Context, request: Request) -> Answer {
+    let gzip = negotiate::accepts_gzip(request.header(header::ACCEPT_ENCODING));
+    let method = request.parts.method.clone();
+    let path = request.parts.uri.path().to_owned();
+    let handled = AssertUnwindSafe(route(context, request)).catch_unwind().await;
+    let answer = match handled {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(status)) => response::refusal(&status),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            tracing::error!(%method, path, panic = text, "a handler panicked");
+            let message =
+                "this request caused the API server to panic, look in its log for details";
+            response::refusal(&Status::internal_error(message))
+        }
+    };
+    if gzip { compressed(answer) } else { answer }
+}
+
+/// Compresses large bodies of known length; watches are never held back by a compressor.
+fn compressed(answer: Answer) -> Answer {
+    let large = answer.body().known_length().is_some_and(|length| length > response::GZIP_ABOVE);
+    if !large || answer.headers().contains_key(header::CONTENT_ENCODING) {
+        return answer;
+    }
+    let mut answer = answer.map(crate::server::body::Body::gzip);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.remove(header::CONTENT_LENGTH);
+    answer
+}
+
+async fn route(context: &Context, request: Request) -> Handled {
+    let path = request.parts.uri.path();
+    let method = &request.parts.method;
+    let Some(named) = info::parse(path) else {
+        let verb = method.as_str().to_ascii_lowercase();
+        authorize(&request.user, &Attributes::Path { verb: &verb, path })?;
+        return handlers::paths(context, &request).await;
+    };
+    let query = Query::parse(request.query());
+    let watch = query.flag("watch").unwrap_or(false);
+    let full = if named.subresource.is_empty() {
+        named.resource.clone()
+    } else {
+        format!("{}/{}", named.resource, named.subresource)
+    };
+    authorize(
+        &request.user,
+        &Attributes::Resource {
+            verb: info::verb(method, &named, watch),
+            group: &named.group,
+            resource: &full,
+            namespace: &named.namespace,
+            name: &named.name,
+        },
+    )?;
+    match find(context, named, query)? {
+        Some((target, subresource)) => {
+            if subresource.is_empty() {
+                resource(context, target, request).await
+            } else {
+                handlers::subresource(context, target, &subresource, request).await
+            }
+        }
+        None => Ok(page_not_found()),
+    }
+}
+
+/// What Kubernetes says to a path that nothing is behind.
+pub(crate) fn page_not_found() -> Answer {
+    response::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn find(
+    context: &Context,
+    path: ResourcePath,
+    query: Query,
+) -> Result<Option<(Target, String)>, Status> {
+    let row = api::resources::by_path(&path.group, &path.version, &path.resource);
+    let Some(row) = row else { return Ok(None) };
+    let scoped = if row.namespaced() {
+        // `/api/v1/pods` lists all namespaces; an object without its namespace is nothing.
+        !path.namespace.is_empty() || path.name.is_empty()
+    } else {
+        path.namespace.is_empty()
+    };
+    if !scoped || (!path.subresource.is_empty() && row.subresource(&path.subresource).is_none()) {
+        return Ok(None);
+    }
+    // A row that stores nothing (bindings) acts on pods.
+    let cache = context.cache(row).unwrap_or_else(|| context.core("pods")).clone();
+    let target =
+        Target { resource: row.clone(), cache, namespace: path.namespace, name: path.name, query };
+    Ok(Some((target, path.subresource)))
+}
+
+async fn resource(context: &Context, target: Target, mut request: Request) -> Handled {
+    let collection = target.name.is_empty();
+    let anywhere = target.resource.namespaced() && target.namespace.is_empty();
+    let verb = match (&request.parts.method, collection) {
+        (&Method::GET | &Method::HEAD, true) => Verb::List,
+        (&Method::GET | &Method::HEAD, false) => Verb::Get,
+        (&Method::POST, true) if !anywhere => Verb::Create,
+        (&Method::PUT, false) => Verb::Update,
+        (&Method::PATCH, false) => Verb::Patch,
+        (&Method::DELETE, false) => Verb::Delete,
+        (&Method::DELETE, true) if !anywhere => Verb::DeleteCollection,
+        _ => return Err(Status::method_not_allowed()),
+    };
+    if !target.resource.allows(verb) {
+        return Err(Status::method_not_allowed());
+    }
+    match verb {
+        Verb::Get => handlers::get(context, &target, &request).await,
+        Verb::List | Verb::Watch => handlers::list(context, &target, &request).await,
+        Verb::Create if !target.resource.is_stored() => {
+            handlers::bind(context, &target, &mut request).await
+        }
+        Verb::Create => handlers::create(context, &target, &mut request).await,
+        Verb::Update => handlers::update(context, &target, &mut request).await,
+        Verb::Patch => handlers::patch(context, &target, &mut request).await,
+        Verb::Delete => handlers::delete(context, &target, &mut request).await,
+        Verb::DeleteCollection => handlers::delete_collection(context, &target, &mut request).await,
+    }
+}

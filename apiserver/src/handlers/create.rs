@@ -1,0 +1,90 @@
+//! POST on a collection.
+
+use api::decode;
+use api::lifecycle::{self, Creation};
+use api::status::Status;
+use http::StatusCode;
+use serde_json::Value;
+use store::WriteError;
+
+use crate::admission;
+use crate::context::{Context, now, random, uuid};
+use crate::dispatch::Target;
+use crate::request::options::WriteOptions;
+use crate::request::{Request, payload};
+use crate::response::{self, Handled, json_bytes, with_warnings};
+use crate::writing::{Draft, full_key, judge, warnings};
+
+/// How many names are tried for a `generateName` (as kube-apiserver).
+const NAMES: usize = 8;
+
+/// Creates an object.
+pub(crate) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
+    let options = WriteOptions::parse(&target.query, "CreateOptions")?;
+    let body = payload::read_json(request).await?;
+    let decoded = decode::decode(&target.resource, &body)?;
+    let problems = judge(&target.resource, options.validation, decoded.problems)?;
+    let (bytes, object) = new(context, target, decoded.object, options.dry_run).await?;
+    let warnings = warnings(&target.resource, &object, problems);
+    Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings))
+}
+
+/// Admits, completes, checks and stores a decoded object. Returns what a client is shown.
+///
+/// # Errors
+/// 409 if it exists, and whatever admission and the strategy refuse.
+pub(crate) async fn new(
+    context: &Context,
+    target: &Target,
+    object: Value,
+    dry_run: bool,
+) -> Result<(bytes::Bytes, Value), Status> {
+    let resource = &target.resource;
+    let namespace = resource.namespaced().then_some(target.namespace.as_str());
+    let named = !object["metadata"]["name"].as_str().unwrap_or_default().is_empty();
+    let uid = uuid();
+    let now = now();
+    admission::namespace(context, target, &object).await?;
+    let mut last = String::new();
+    for _ in 0..NAMES {
+        let mut object = object.clone();
+        admission::complete(target, &mut object);
+        let creation = Creation { namespace, uid: &uid, now, random: random() };
+        lifecycle::before_create(resource, &mut object, &creation)?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let allocated = context.allocators.create(target, &mut object, dry_run).await?;
+        let key = full_key(target, &name);
+        if dry_run {
+            context.freshness.consistent().await?;
+            if target.cache.get(&target.key_of(&name)).is_none() {
+                let mut shown = object.clone();
+                shown["metadata"].as_object_mut().map(|meta| meta.remove("resourceVersion"));
+                let bytes = serde_json::to_vec(&shown).expect("values always encode into memory");
+                return Ok((bytes.into(), object));
+            }
+        } else {
+            let draft = Draft::new(resource, &object);
+            match context.store.create(&key, draft.stored.clone()).await {
+                Ok(revision) => {
+                    allocated.keep();
+                    return Ok((draft.shown(revision), object));
+                }
+                Err(WriteError::Exists { .. }) => allocated.undo(&context.allocators).await,
+                Err(error) => {
+                    // After an unknown outcome the object may exist and own what was allocated.
+                    if matches!(error, WriteError::Unknown { .. }) {
+                        allocated.keep();
+                    } else {
+                        allocated.undo(&context.allocators).await;
+                    }
+                    return Err(response::store_write(&error));
+                }
+            }
+        }
+        if named {
+            return Err(Status::already_exists(&resource.group_resource(), &name));
+        }
+        last = name;
+    }
+    Err(Status::generate_name_conflict(&resource.group_resource(), &last))
+}

@@ -1,0 +1,75 @@
+//! PUT of one object.
+
+use api::decode;
+use api::status::Status;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::create;
+use crate::context::Context;
+use crate::dispatch::Target;
+use crate::request::options::WriteOptions;
+use crate::request::{Request, payload};
+use crate::response::{Handled, json_bytes, with_warnings};
+use crate::writing::{self, Part, answered, judge, warnings};
+
+/// Replaces an object; creates it where the kind allows that (Leases, Events).
+pub(crate) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
+    let options = WriteOptions::parse(&target.query, "UpdateOptions")?;
+    let (object, problems) = read(target, request, &options).await?;
+    let replaced =
+        writing::change(context, target, Part::Main, options.dry_run, |_| Ok(object.clone())).await;
+    let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
+    match replaced {
+        Ok(written) => answered(written, StatusCode::OK, &warnings(&object)),
+        Err(status) if status.code == 404 && creates(target, &object) => {
+            let (bytes, object) = create::new(context, target, object, options.dry_run).await?;
+            Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings(&object)))
+        }
+        Err(status) => Err(status),
+    }
+}
+
+/// An update of something that is gone creates it only if it did not claim to know a version.
+fn creates(target: &Target, object: &Value) -> bool {
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    target.resource.strategy.creates_on_update() && matches!(version, "" | "0")
+}
+
+/// Decodes the object of a PUT and checks that it is the one on the URL.
+///
+/// # Errors
+/// 400 for another name or namespace, and what decoding refuses.
+pub(super) async fn read(
+    target: &Target,
+    request: &mut Request,
+    options: &WriteOptions,
+) -> Result<(Value, Vec<String>), Status> {
+    let body = payload::read_json(request).await?;
+    let decoded = decode::decode(&target.resource, &body)?;
+    let problems = judge(&target.resource, options.validation, decoded.problems)?;
+    let mut object = decoded.object;
+    check_name(target, &mut object)?;
+    Ok((object, problems))
+}
+
+/// The name of the object must be that of the URL, or absent.
+pub(super) fn check_name(target: &Target, object: &mut Value) -> Result<(), Status> {
+    api::meta::ensure(object);
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if name.is_empty() {
+        object["metadata"]["name"] = target.name.as_str().into();
+    } else if name != target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    if !namespace.is_empty() && namespace != target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}

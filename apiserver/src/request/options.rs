@@ -1,0 +1,307 @@
+//! Query parameters, read into what they mean.
+//!
+//! Rules and wording follow k8s.io/apimachinery/pkg/apis/meta/internalversion/validation and the
+//! "API concepts" page (<https://kubernetes.io/docs/reference/using-api/api-concepts/>).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use api::field::{FieldError, Path};
+use api::resources::GroupKind;
+use api::status::Status;
+use store::Revision;
+
+use super::info::decode;
+
+/// A query string as a map; of a repeated parameter the first counts, as in Go.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// Splits and decodes a query string.
+    pub(crate) fn parse(query: &str) -> Query {
+        let mut map = HashMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let spaced = |text: &str| decode(&text.replace('+', " ")).into_owned();
+            map.entry(spaced(key)).or_insert_with(|| spaced(value));
+        }
+        Query(map)
+    }
+
+    /// The value of a parameter, "" when absent.
+    pub(crate) fn get(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", String::as_str)
+    }
+
+    /// Whether a parameter is there, with or without a value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// A boolean: false when it says `false` or `0`, true for everything else, `?watch` without a
+    /// value included (k8s.io/apimachinery/pkg/runtime: Convert_Slice_string_To_bool).
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        let value = self.0.get(key)?;
+        Some(!matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
+    }
+
+    /// A number; anything that is none counts as absent.
+    pub(crate) fn number(&self, key: &str) -> Option<i64> {
+        self.0.get(key)?.parse().ok()
+    }
+}
+
+/// Which moment a read is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// As recent as the store: nothing was asked for.
+    Consistent,
+    /// Whatever is at hand: `resourceVersion=0`.
+    Any,
+    /// At least this recent.
+    NotOlderThan(Revision),
+    /// This one and no other.
+    Exact(Revision),
+}
+
+/// The parameters of list, watch and deletecollection.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    /// `labelSelector`.
+    pub(crate) labels: String,
+    /// `fieldSelector`.
+    pub(crate) fields: String,
+    /// `limit`; none or 0 is no limit.
+    pub(crate) limit: Option<usize>,
+    /// `continue`, "" for the first page.
+    pub(crate) continue_token: String,
+    /// `resourceVersion` with `resourceVersionMatch`.
+    pub(crate) moment: Moment,
+    /// `watch=true`.
+    pub(crate) watch: bool,
+    /// `allowWatchBookmarks`.
+    pub(crate) bookmarks: bool,
+    /// `sendInitialEvents`, which a watch may say either way or not at all.
+    pub(crate) initial_events: Option<bool>,
+    /// `timeoutSeconds`.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl ListOptions {
+    /// Reads and checks the parameters.
+    ///
+    /// # Errors
+    /// 400 for a resourceVersion that is no number, 422 for combinations that mean nothing.
+    pub(crate) fn parse(query: &Query) -> Result<ListOptions, Status> {
+        let watch = query.flag("watch").unwrap_or(false);
+        let version = query.get("resourceVersion");
+        let matching = query.get("resourceVersionMatch");
+        let continue_token = query.get("continue").to_owned();
+        let initial_events = query.flag("sendInitialEvents");
+        let revision = parse_version(version)?;
+        check_match(watch, version, matching, &continue_token, initial_events)?;
+        let limit = query.number("limit").and_then(|limit| usize::try_from(limit).ok());
+        let limit = limit.filter(|limit| *limit > 0);
+        let moment = match (revision, matching) {
+            (None, _) => Moment::Consistent,
+            (Some(revision), "Exact") => Moment::Exact(revision),
+            (Some(Revision(0)), _) => Moment::Any,
+            (Some(revision), "NotOlderThan") => Moment::NotOlderThan(revision),
+            // Without a match rule a page of a list at a version is exact, a whole list is not.
+            (Some(revision), _) if limit.is_some() && !watch => Moment::Exact(revision),
+            (Some(revision), _) => Moment::NotOlderThan(revision),
+        };
+        Ok(ListOptions {
+            labels: query.get("labelSelector").to_owned(),
+            fields: query.get("fieldSelector").to_owned(),
+            limit,
+            continue_token,
+            moment,
+            watch,
+            bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
+            initial_events,
+            timeout: query
+                .number("timeoutSeconds")
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
+        })
+    }
+}
+
+/// Reads a resourceVersion; "" is none.
+///
+/// # Errors
+/// 400 in Kubernetes' (that is, Go's) words.
+pub(crate) fn parse_version(version: &str) -> Result<Option<Revision>, Status> {
+    if version.is_empty() {
+        return Ok(None);
+    }
+    version.parse::<u64>().ok().and_then(|number| i64::try_from(number).ok()).map_or_else(
+        || {
+            let quoted = api::field::go_quote(version);
+            Err(Status::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: {quoted}: \
+                 strconv.ParseUint: parsing {quoted}: invalid syntax"
+            )))
+        },
+        |number| Ok(Some(Revision(number))),
+    )
+}
+
+fn check_match(
+    watch: bool,
+    version: &str,
+    matching: &str,
+    continue_token: &str,
+    initial_events: Option<bool>,
+) -> Result<(), Status> {
+    let mut errors = Vec::new();
+    let path = Path::new("resourceVersionMatch");
+    let mut forbid = |path: &Path, detail: &str| errors.push(FieldError::forbidden(path, detail));
+    if watch {
+        if initial_events.is_some() && matching.is_empty() {
+            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            forbid(&path, detail);
+        } else if initial_events.is_none() && !matching.is_empty() {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
+                          provided";
+            forbid(&path, detail);
+        } else if !matches!(matching, "" | "NotOlderThan") {
+            let values = ["NotOlderThan"];
+            errors.push(FieldError::not_supported(&path, matching, &values));
+        }
+    } else {
+        if initial_events.is_some() {
+            let path = Path::new("sendInitialEvents");
+            forbid(&path, "sendInitialEvents is forbidden for list");
+        }
+        if !matching.is_empty() && version.is_empty() {
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            forbid(&path, detail);
+        } else if !matching.is_empty() && !continue_token.is_empty() {
+            forbid(&path, "resourceVersionMatch is forbidden when continue is provided");
+        } else if !matches!(matching, "" | "Exact" | "NotOlderThan") {
+            let values = ["Exact", "NotOlderThan", ""];
+            errors.push(FieldError::not_supported(&path, matching, &values));
+        } else if matching == "Exact" && version == "0" {
+            let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            forbid(&path, detail);
+        }
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let kind = GroupKind::new("meta.k8s.io", "ListOptions");
+    Err(Status::invalid(&kind, "", &errors))
+}
+
+/// What to do about fields that the kind does not have, or has twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    /// Say nothing.
+    Ignore,
+    /// Accept with a `Warning` header per field (the default).
+    Warn,
+    /// Refuse with 400.
+    Strict,
+}
+
+/// The parameters of create, update and patch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriteOptions {
+    /// `dryRun=All`: everything but the write itself.
+    pub(crate) dry_run: bool,
+    /// `fieldValidation`.
+    pub(crate) validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// Reads and checks the parameters. `kind` is the options type that errors name, such as
+    /// `CreateOptions`.
+    ///
+    /// # Errors
+    /// 422 for values that do not exist.
+    pub(crate) fn parse(query: &Query, kind: &'static str) -> Result<WriteOptions, Status> {
+        let mut errors = Vec::new();
+        let dry_run = match query.get("dryRun") {
+            "" => false,
+            "All" => true,
+            other => {
+                errors.push(FieldError::not_supported(&Path::new("dryRun"), other, &["All"]));
+                false
+            }
+        };
+        let validation = match query.get("fieldValidation") {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            other => {
+                let values = ["", "Ignore", "Strict", "Warn"];
+                let path = Path::new("fieldValidation");
+                errors.push(FieldError::not_supported(&path, other, &values));
+                FieldValidation::Strict
+            }
+        };
+        if errors.is_empty() {
+            return Ok(WriteOptions { dry_run, validation });
+        }
+        Err(Status::invalid(&GroupKind::new("meta.k8s.io", kind), "", &errors))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(query: &str) -> Result<ListOptions, Status> {
+        ListOptions::parse(&Query::parse(query))
+    }
+
+    #[test]
+    fn moments() {
+        for (query, want) in [
+            ("", Moment::Consistent),
+            ("limit=500", Moment::Consistent),
+            ("resourceVersion=0", Moment::Any),
+            ("resourceVersion=0&limit=500", Moment::Any),
+            ("resourceVersion=7", Moment::NotOlderThan(Revision(7))),
+            ("resourceVersion=7&limit=2", Moment::Exact(Revision(7))),
+            (
+                "resourceVersion=7&limit=2&resourceVersionMatch=NotOlderThan",
+                Moment::NotOlderThan(Revision(7)),
+            ),
+            ("resourceVersion=7&resourceVersionMatch=Exact", Moment::Exact(Revision(7))),
+            ("resourceVersion=7&limit=2&watch=1", Moment::NotOlderThan(Revision(7))),
+        ] {
+            assert_eq!(list(query).unwrap().moment, want, "{query}");
+        }
+    }
+
+    #[test]
+    fn combinations_that_mean_nothing() {
+        for (query, code) in [
+            ("resourceVersion=x", 400),
+            ("resourceVersion=-1", 400),
+            ("resourceVersionMatch=Exact", 422),
+            ("resourceVersionMatch=Sometimes&resourceVersion=1", 422),
+            ("resourceVersionMatch=Exact&resourceVersion=0", 422),
+            ("sendInitialEvents=true", 422),
+            ("watch=true&sendInitialEvents=true", 422),
+            ("watch=true&resourceVersionMatch=NotOlderThan&resourceVersion=1", 422),
+        ] {
+            assert_eq!(list(query).map(|_| ()).unwrap_err().code, code, "{query}");
+        }
+        let ok = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(list(ok).unwrap().initial_events, Some(true));
+    }
+
+    #[test]
+    fn queries_decode() {
+        let query = Query::parse("labelSelector=app%3Dweb&x=a+b&watch&limit=abc&flag=false");
+        assert_eq!(query.get("labelSelector"), "app=web");
+        assert_eq!(query.get("x"), "a b");
+        assert_eq!((query.flag("flag"), query.flag("watch")), (Some(false), Some(true)));
+        assert_eq!((query.flag("none"), query.number("limit")), (None, None));
+    }
+}

@@ -1,0 +1,140 @@
+//! Answers, and the one place where an error becomes a `Status`.
+
+use api::status::Status;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::server::body::Body;
+
+/// A response of this server.
+pub(crate) type Answer = Response<Body>;
+
+/// What every handler returns.
+pub(crate) type Handled = Result<Answer, Status>;
+
+/// Bodies larger than this are compressed for clients that take gzip (as kube-apiserver).
+pub(crate) const GZIP_ABOVE: u64 = 128 * 1024;
+
+/// A JSON body that is encoded already.
+pub(crate) fn json_bytes(code: StatusCode, body: impl Into<Bytes>) -> Answer {
+    json_body(code, Body::whole(body))
+}
+
+/// A JSON body of any kind.
+pub(crate) fn json_body(code: StatusCode, body: Body) -> Answer {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A JSON value.
+pub(crate) fn json(code: StatusCode, value: &Value) -> Answer {
+    let mut body = serde_json::to_vec(value).expect("values always encode into memory");
+    body.push(b'\n');
+    json_bytes(code, body)
+}
+
+/// Plain text.
+pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = code;
+    let value = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}
+
+/// A refusal.
+pub(crate) fn refusal(status: &Status) -> Answer {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, &status.to_value());
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if seconds > 0 {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Characters of all warnings of an answer, and of each once those are used up: clients give up on
+/// answers with huge heads (the numbers of k8s.io/apiserver/pkg/endpoints/filters/warning.go).
+const WARNINGS: usize = 4096;
+const LONG_WARNING: usize = 256;
+
+/// Adds a `Warning` header per warning: `299 - "unknown field \"spec.x\""`.
+pub(crate) fn with_warnings(mut response: Answer, warnings: &[String]) -> Answer {
+    let total: usize = warnings.iter().map(|warning| warning.chars().count()).sum();
+    let each = if total > WARNINGS { LONG_WARNING } else { usize::MAX };
+    let mut left = WARNINGS;
+    for warning in warnings {
+        let shown: String = warning.chars().take(each).collect();
+        let Some(rest) = left.checked_sub(shown.chars().count()) else { break };
+        left = rest;
+        let text = format!("299 - {}", api::field::go_quote(&shown));
+        // A warning that no header can carry (a control character) is not worth failing for.
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// A read that the store did not answer.
+pub(crate) fn store_read(error: &store::Error) -> Status {
+    tracing::warn!(error = %chain(error), "the store does not answer");
+    Status::service_unavailable("the datastore is unavailable; reads are served from memory")
+}
+
+/// A write that failed for a reason other than a precondition.
+pub(crate) fn store_write(error: &store::WriteError) -> Status {
+    tracing::warn!(error = %chain(error), "the store did not take a write");
+    match error {
+        store::WriteError::Unknown { .. } => Status::timeout(
+            "the datastore went away while writing: the request may or may not have been carried \
+             out; read the object before trying again",
+            1,
+        ),
+        store::WriteError::InvalidKey { .. } => Status::bad_request(error.to_string()),
+        _ => Status::service_unavailable(
+            "the datastore is unavailable: nothing was written; try again later",
+        ),
+    }
+}
+
+/// An error and its sources on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warned(warnings: &[String]) -> Vec<String> {
+        let answer = with_warnings(text(StatusCode::OK, ""), warnings);
+        let all = answer.headers().get_all(header::WARNING);
+        all.iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    }
+
+    #[test]
+    fn warnings_fit_into_the_head_of_an_answer() {
+        let few = ["unknown field \"spec.é\"".to_owned(), "y".repeat(300)];
+        let shown = warned(&few);
+        assert_eq!(shown[0], "299 - \"unknown field \\\"spec.é\\\"\"");
+        assert!(shown[1].len() > 300);
+        let many = vec!["x".repeat(1 << 20); 100];
+        let shown = warned(&many);
+        assert_eq!(shown.len(), 16);
+        assert!(shown.iter().all(|warning| warning.len() < 300));
+    }
+}

@@ -1,0 +1,112 @@
+//! Response bodies: a whole buffer, a list assembled while it is sent, a watch, a relayed stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+use super::gzip::Gzip;
+use super::list_body::ListBody;
+use super::watch_body::WatchBody;
+use crate::request::BoxError;
+
+/// The body of a response. `Data` is [`Bytes`], so it fits `kube::Client::new`.
+pub struct Body(Kind);
+
+enum Kind {
+    Whole(Option<Bytes>),
+    List(Box<ListBody>),
+    Watch(Box<WatchBody>),
+    Relay(UnsyncBoxBody<Bytes, BoxError>),
+    Gzip(Box<Gzip>),
+}
+
+impl Body {
+    /// No body.
+    pub(crate) fn empty() -> Body {
+        Body(Kind::Whole(None))
+    }
+
+    /// A body that is there already.
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+        let bytes = bytes.into();
+        Body(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// A list, assembled in blocks while it is sent.
+    pub(crate) fn list(list: ListBody) -> Body {
+        Body(Kind::List(Box::new(list)))
+    }
+
+    /// A watch.
+    pub(crate) fn watch(watch: WatchBody) -> Body {
+        Body(Kind::Watch(Box::new(watch)))
+    }
+
+    /// Somebody else's body, passed on.
+    pub(crate) fn relay(body: UnsyncBoxBody<Bytes, BoxError>) -> Body {
+        Body(Kind::Relay(body))
+    }
+
+    /// The same body, compressed while it is sent.
+    pub(crate) fn gzip(self) -> Body {
+        Body(Kind::Gzip(Box::new(Gzip::new(self))))
+    }
+
+    /// Whether the body ends by itself and its length is known.
+    pub(crate) fn known_length(&self) -> Option<u64> {
+        http_body::Body::size_hint(self).exact()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let block = match &mut self.0 {
+            Kind::Whole(bytes) => bytes.take(),
+            Kind::List(list) => list.next_block(),
+            Kind::Watch(watch) => ready!(watch.poll_next(context)),
+            Kind::Relay(body) => return Pin::new(body).poll_frame(context),
+            Kind::Gzip(gzip) => return gzip.poll_frame(context),
+        };
+        Poll::Ready(block.map(|block| Ok(Frame::data(block))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.is_none(),
+            Kind::List(list) => list.remaining() == 0,
+            Kind::Relay(body) => body.is_end_stream(),
+            Kind::Watch(_) | Kind::Gzip(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::List(list) => SizeHint::with_exact(list.remaining()),
+            Kind::Relay(body) => body.size_hint(),
+            Kind::Watch(_) | Kind::Gzip(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.0 {
+            Kind::Whole(_) => "whole",
+            Kind::List(_) => "list",
+            Kind::Watch(_) => "watch",
+            Kind::Relay(_) => "relay",
+            Kind::Gzip(_) => "gzip",
+        };
+        out.debug_tuple("Body").field(&kind).finish()
+    }
+}

@@ -1,0 +1,159 @@
+//! A watch as a body: first what there is, then what happens, until somebody has had enough.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use store::Revision;
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::cacher::{Delivery, EventType, Object, Subscription};
+
+/// Frames that are ready at the same time are joined up to this size.
+const BLOCK: usize = 64 * 1024;
+
+/// How a watch shows objects.
+pub(crate) enum WatchForm {
+    /// As they are: frames are shared between all watchers.
+    Object,
+    /// Through a function from an object to what is shown of it (Table, metadata).
+    Shown(Box<dyn FnMut(&Object) -> serde_json::Value + Send>),
+}
+
+/// The body of a watch.
+pub(crate) struct WatchBody {
+    form: WatchForm,
+    initial: std::vec::IntoIter<Arc<Object>>,
+    /// Bookmark to send once `initial` has been sent (`sendInitialEvents`).
+    after_initial: Option<Bytes>,
+    replay: std::vec::IntoIter<(EventType, Arc<Object>)>,
+    queue: tokio::sync::mpsc::Receiver<Delivery>,
+    /// Makes the frame of a bookmark.
+    bookmark: Box<dyn Fn(Revision) -> Bytes + Send>,
+    deadline: Pin<Box<Sleep>>,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    ended: bool,
+}
+
+impl WatchBody {
+    /// Sends a subscription in a form until `timeout` has passed or the server stops.
+    pub(crate) fn new(
+        subscription: Subscription,
+        form: WatchForm,
+        bookmark: Box<dyn Fn(Revision) -> Bytes + Send>,
+        after_initial: Option<Bytes>,
+        timeout: Duration,
+        shutdown: CancellationToken,
+    ) -> WatchBody {
+        WatchBody {
+            form,
+            initial: subscription.initial.into_iter(),
+            after_initial,
+            replay: subscription.replay.into_iter(),
+            queue: subscription.queue,
+            bookmark,
+            deadline: Box::pin(tokio::time::sleep(timeout)),
+            shutdown: Box::pin(shutdown.cancelled_owned()),
+            ended: false,
+        }
+    }
+
+    /// The next block of frames.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let over = self.shutdown.as_mut().poll(context).is_ready()
+            || self.deadline.as_mut().poll(context).is_ready();
+        if over {
+            self.ended = true;
+            return Poll::Ready(None);
+        }
+        let mut block = Block::default();
+        while block.len() < BLOCK {
+            match self.next_frame(context) {
+                Poll::Ready(Some(frame)) => block.push(frame),
+                Poll::Ready(None) => {
+                    self.ended = true;
+                    break;
+                }
+                Poll::Pending if block.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(block.take())
+    }
+
+    fn next_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(object) = self.initial.next() {
+            return Poll::Ready(Some(self.frame(EventType::Added, &object)));
+        }
+        if let Some(bookmark) = self.after_initial.take() {
+            return Poll::Ready(Some(bookmark));
+        }
+        if let Some((event, object)) = self.replay.next() {
+            return Poll::Ready(Some(self.frame(event, &object)));
+        }
+        self.queue.poll_recv(context).map(|delivery| {
+            delivery.map(|delivery| match delivery {
+                Delivery::Event(event, object) => self.frame(event, &object),
+                Delivery::Bookmark(revision) => (self.bookmark)(revision),
+            })
+        })
+    }
+
+    fn frame(&mut self, event: EventType, object: &Object) -> Bytes {
+        match &mut self.form {
+            WatchForm::Object => object.encoded().frame(event),
+            WatchForm::Shown(show) => frame(event.opening(), &show(object)),
+        }
+    }
+}
+
+/// Encodes a frame around a value.
+pub(crate) fn frame(opening: &[u8], value: &serde_json::Value) -> Bytes {
+    let mut out = opening.to_vec();
+    serde_json::to_writer(&mut out, value).expect("values always encode into memory");
+    out.extend_from_slice(b"}\n");
+    out.into()
+}
+
+/// Joins frames, but passes a single one on without copying it.
+#[derive(Default)]
+struct Block {
+    first: Option<Bytes>,
+    joined: BytesMut,
+}
+
+impl Block {
+    fn len(&self) -> usize {
+        self.first.as_ref().map_or(self.joined.len(), Bytes::len)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        if self.is_empty() {
+            self.first = Some(frame);
+            return;
+        }
+        if let Some(first) = self.first.take() {
+            self.joined.extend_from_slice(&first);
+        }
+        self.joined.extend_from_slice(&frame);
+    }
+
+    fn take(self) -> Option<Bytes> {
+        match self.first {
+            Some(first) => Some(first),
+            None if self.joined.is_empty() => None,
+            None => Some(self.joined.freeze()),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The store is away: memory serves the reads, writes say so.
+
+use crate::server::{MAPS, PATIENCE, TestServer, config_map};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_go_on_and_writes_are_refused_without_the_store() {
+    let server = TestServer::start().await;
+    let made = server.post(MAPS, &config_map("m", "1")).await.expect(201);
+    server.get(MAPS).await.expect(200);
+    server.store.close().await;
+    assert_eq!(server.get(&format!("{MAPS}/m")).await.expect(200), made);
+    let list = server.get(MAPS).await.expect(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    let status = server.post(MAPS, &config_map("n", "1")).await.expect(503);
+    assert_eq!(status["reason"], "ServiceUnavailable");
+    assert!(status["message"].as_str().unwrap().contains("nothing was written"), "{status}");
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.code, 500);
+    assert!(ready.text().contains("[-]store failed"), "{}", ready.text());
+    // Nothing will feed the cache any more.
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let ready = server.get("/readyz/watch-cache").await;
+        if ready.code == 500 && ready.text().contains("[-]watch-cache failed") {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "{}", ready.text());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    server.get("/livez").await.expect(200);
+}

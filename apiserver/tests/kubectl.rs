@@ -1,0 +1,280 @@
+//! The real kubectl, 1.32, against a server on SQLite.
+//!
+//! kubectl comes with the machine (`cargo xtask test` cannot fetch it); where it is missing these
+//! tests say so and end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use apiserver::{Config, Server, pki};
+use tests::process::Guard;
+use tests::wait::eventually;
+use tokio_util::sync::CancellationToken;
+
+const KUBECTL: &str = "/usr/bin/kubectl";
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  containers:
+  - {name: c, image: 'nginx:1'}
+";
+
+const CONTROLLER: &str = "
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: rc}
+spec:
+  replicas: 1
+  selector: {app: rc}
+  template:
+    metadata: {labels: {app: rc}}
+    spec: {containers: [{name: c, image: 'nginx:1'}]}
+";
+
+/// A server, and a directory with kubectl's configuration and caches.
+struct Cluster {
+    dir: tempfile::TempDir,
+    shutdown: CancellationToken,
+    runtime: Option<tokio::runtime::Runtime>,
+    running: Option<tokio::task::JoinHandle<Result<(), apiserver::RunError>>>,
+}
+
+impl Cluster {
+    /// None, with a word on the output, where there is no kubectl.
+    #[expect(clippy::print_stdout, reason = "a test that cannot run says so in its output")]
+    fn start() -> Option<Cluster> {
+        if !Path::new(KUBECTL).exists() {
+            println!("not tested: there is no {KUBECTL} on this machine");
+            return None;
+        }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let authority = Arc::new(pki::Authority::open(&dir.path().join("pki")).expect("a CA"));
+        let url = format!("sqlite://{}", dir.path().join("state.db").display());
+        let server = runtime.block_on(async {
+            let store = store::Store::open(&url, store::Options::default()).await.expect("a store");
+            Server::bind(Config::new(store, authority.clone())).await.expect("a server")
+        });
+        let admin = authority.client(pki::ADMIN_USER, Some(pki::MASTERS_GROUP)).expect("a client");
+        let address = format!("https://{}", server.local_addr());
+        let text = pki::kubeconfig("wharf", &address, authority.ca_pem(), &admin);
+        std::fs::write(dir.path().join("kubeconfig"), text).expect("a kubeconfig");
+        let shutdown = CancellationToken::new();
+        let tracker = tokio_util::task::TaskTracker::new();
+        let running = tracker.spawn_on(server.run(shutdown.clone()), runtime.handle());
+        Some(Cluster { dir, shutdown, runtime: Some(runtime), running: Some(running) })
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(KUBECTL);
+        command
+            .args(arguments.split_whitespace())
+            .env("KUBECONFIG", self.dir.path().join("kubeconfig"))
+            .env("HOME", self.dir.path())
+            .current_dir(self.dir.path());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        self.command(arguments).output().expect("kubectl runs")
+    }
+
+    /// Runs kubectl, which must succeed, and returns what it printed.
+    #[track_caller]
+    fn ok(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments}: {error}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs kubectl, which must fail, and returns what it complained about.
+    #[track_caller]
+    fn refused(&self, arguments: &str) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "kubectl {arguments} succeeded");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        if let (Some(runtime), Some(running)) = (self.runtime.take(), self.running.take()) {
+            // Whatever the test found is reported; a dirty stop only adds to it.
+            let stopped = runtime.block_on(running);
+            if !std::thread::panicking() {
+                stopped.expect("no panic").expect("a clean stop");
+            }
+        }
+    }
+}
+
+#[test]
+fn looking_around() {
+    let Some(cluster) = Cluster::start() else { return };
+    assert!(cluster.ok("version").contains("Server Version: v1.36.0"));
+    let resources = cluster.ok("api-resources --no-headers");
+    for row in api::resources::table() {
+        assert!(
+            resources.lines().any(|line| line.starts_with(&*row.plural)),
+            "{}\n{resources}",
+            row.plural
+        );
+    }
+    assert!(cluster.ok("api-versions").lines().any(|line| line == "coordination.k8s.io/v1"));
+    let namespaces = cluster.ok("get namespaces -o name");
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        assert!(namespaces.contains(&format!("namespace/{name}")), "{namespaces}");
+    }
+    assert!(cluster.ok("get svc kubernetes").contains("10.96.0.1"));
+    assert!(cluster.ok("get all -A").contains("service/kubernetes"));
+    assert!(cluster.ok("get --raw /readyz?verbose").contains("readyz check passed"));
+    assert!(cluster.ok("describe service kubernetes").contains("443/TCP"));
+    let error = cluster.refused("get pod none");
+    assert!(error.contains("pods \"none\" not found"), "{error}");
+    let error = cluster.refused("get widgets");
+    assert!(error.contains("the server doesn't have a resource type \"widgets\""), "{error}");
+}
+
+#[test]
+fn a_pods_life() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.file("pod.yaml", POD);
+    assert_eq!(cluster.ok("create -f pod.yaml").trim(), "pod/web created");
+    assert!(cluster.refused("create -f pod.yaml").contains("AlreadyExists"));
+    let wide = cluster.ok("get pods -o wide");
+    assert!(wide.starts_with("NAME") && wide.contains("NOMINATED NODE"), "{wide}");
+    assert!(cluster.ok("get pods -l app=web -o name").contains("pod/web"));
+    assert!(cluster.ok("get pods --field-selector=metadata.name=other -o name").is_empty());
+    assert!(cluster.ok("get pods --chunk-size=1 --sort-by=.metadata.name").contains("web"));
+    assert!(cluster.ok("get pod web -o yaml").contains("serviceAccountName: default"));
+    assert!(cluster.ok("describe pod web").contains("nginx:1"));
+    cluster.ok("label pod web tier=front");
+    cluster.ok("annotate pod web note=x");
+    assert_eq!(cluster.ok("get pod web -o jsonpath={.metadata.labels.tier}"), "front");
+    cluster.ok("label pod web tier-");
+    cluster.ok(r#"patch pod web -p {"spec":{"containers":[{"name":"c","image":"nginx:2"}]}}"#);
+    cluster.ok(r#"patch pod web --type=merge -p {"metadata":{"labels":{"m":"1"}}}"#);
+    cluster.ok(r#"patch pod web --type=json -p [{"op":"replace","path":"/metadata/labels/m","value":"2"}]"#);
+    assert_eq!(cluster.ok("get pod web -o jsonpath={.spec.containers[0].image}"), "nginx:2");
+    assert_eq!(cluster.ok("get pod web -o jsonpath={.metadata.labels.m}"), "2");
+    cluster
+        .ok(r#"patch pod web --subresource=status --type=merge -p {"status":{"phase":"Running"}}"#);
+    cluster.ok("wait --for=jsonpath={.status.phase}=Running pod/web --timeout=20s");
+    assert_eq!(cluster.ok("delete pod web").trim(), "pod \"web\" deleted");
+    cluster.ok("wait --for=delete pod/web --timeout=20s");
+    cluster.ok("delete pod web --ignore-not-found");
+}
+
+#[test]
+fn applying_and_editing() {
+    let Some(cluster) = Cluster::start() else { return };
+    let map = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{a: '{value}', keep: x}}\n"
+        )
+    };
+    cluster.file("m.yaml", &map("1"));
+    assert_eq!(cluster.ok("apply -f m.yaml").trim(), "configmap/m created");
+    assert_eq!(cluster.ok("apply -f m.yaml").trim(), "configmap/m unchanged");
+    cluster
+        .file("m.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: '2'}\n");
+    let tried = cluster.ok("apply -f m.yaml --dry-run=server");
+    assert_eq!(tried.trim(), "configmap/m configured (server dry run)");
+    assert_eq!(cluster.ok("get cm m -o jsonpath={.data.a}"), "1");
+    assert_eq!(cluster.ok("apply -f m.yaml").trim(), "configmap/m configured");
+    assert_eq!(cluster.ok("get cm m -o jsonpath={.data}"), "{\"a\":\"2\"}");
+    let editor = cluster.file("editor", "#!/bin/sh\nsed -i 's/a: \"2\"/a: \"3\"/' \"$1\"\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&editor, mode).expect("an executable editor");
+    let mut edit = cluster.command("edit cm m");
+    let output = edit.env("EDITOR", &editor).output().expect("kubectl runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(cluster.ok("get cm m -o jsonpath={.data.a}"), "3");
+    cluster.file("m.yaml", &map("4"));
+    assert_eq!(cluster.ok("replace -f m.yaml").trim(), "configmap/m replaced");
+    cluster.file("pod.yaml", POD);
+    cluster.file("rc.yaml", CONTROLLER);
+    cluster.ok("apply -f pod.yaml -f rc.yaml");
+    cluster.file("pod.yaml", &POD.replace("nginx:1", "nginx:3"));
+    assert_eq!(cluster.ok("apply -f pod.yaml").trim(), "pod/web configured");
+    cluster.ok("scale rc rc --replicas=3");
+    assert_eq!(cluster.ok("get rc rc -o jsonpath={.spec.replicas}"), "3");
+    cluster.ok("scale rc rc --replicas=2 --current-replicas=3");
+    cluster.ok("expose rc rc --port=80");
+    assert!(cluster.ok("get svc rc").contains("80/TCP"));
+    cluster.ok("delete rc rc --cascade=background");
+    cluster.ok("delete -f m.yaml -f pod.yaml");
+}
+
+#[test]
+fn bad_manifests() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.file("unknown.yaml", &POD.replace("spec:", "spec:\n  nope: 1"));
+    let error = cluster.refused("apply -f unknown.yaml");
+    assert!(error.contains("unknown field \"spec.nope\""), "{error}");
+    let warned = cluster.run("apply -f unknown.yaml --validate=warn --dry-run=server");
+    assert!(warned.status.success());
+    let warning = String::from_utf8_lossy(&warned.stderr);
+    assert!(warning.contains("Warning: unknown field \"spec.nope\""), "{warning}");
+    // kubectl drops duplicate keys when it reads a manifest, so this one is posted as it is.
+    cluster.file(
+        "twice.json",
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"d"},"data":{"a":"1","a":"2"}}"#,
+    );
+    let path = "/api/v1/namespaces/default/configmaps?fieldValidation=Strict";
+    let error = cluster.refused(&format!("create --raw {path} -f twice.json"));
+    assert!(error.contains("duplicate field \"data.a\""), "{error}");
+    cluster.file("invalid.yaml", &POD.replace("name: c", "name: Not_Valid"));
+    let error = cluster.refused("create -f invalid.yaml");
+    assert!(error.contains("spec.containers[0].name: Invalid value: \"Not_Valid\""), "{error}");
+    cluster.file(
+        "wrong.yaml",
+        &POD.replace("  containers:\n  - {name: c, image: 'nginx:1'}", "  containers: text"),
+    );
+    let error = cluster.refused("create -f wrong.yaml");
+    assert!(error.contains("BadRequest") || error.contains("cannot unmarshal"), "{error}");
+    let error = cluster.refused("apply --server-side -f invalid.yaml");
+    assert!(error.contains("server-side apply is not supported"), "{error}");
+    assert!(cluster.ok("get pods -o name").is_empty());
+}
+
+#[test]
+fn watching() {
+    use std::io::{BufRead as _, BufReader};
+    let Some(cluster) = Cluster::start() else { return };
+    let mut watch = Guard::spawn(
+        cluster
+            .command("get configmaps -w --no-headers")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
+    )
+    .expect("kubectl runs");
+    let (send, lines) = std::sync::mpsc::sync_channel(64);
+    let output = watch.child().stdout.take().expect("a pipe");
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    cluster.file("m.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: seen}\n");
+    cluster.ok("create -f m.yaml");
+    let line = eventually("kubectl get -w prints the new object", PATIENCE, || {
+        lines.try_recv().map_err(|error| error.to_string())
+    });
+    assert!(line.starts_with("seen"), "{line}");
+    drop(watch);
+    reader.join().expect("the reader ends");
+}

@@ -1,0 +1,254 @@
+//! The control loops that make the cluster what its objects say.
+//!
+//! Each controller has a file or folder of its own with the same parts: a pure plan (objects and a
+//! clock in, decisions out) and a thin reconcile that carries it out through the public API.
+//! They share three things:
+//!
+//! ```text
+//! informer ── one per kind: lists, watches, keeps the objects, tells handlers of each change
+//!    │  keys
+//! queue ───── per controller: a key once, never twice at a time, back-off with jitter
+//!    │
+//! reconcile ─ workers: key in, state re-read from the informers, requests with deadlines out
+//! ```
+//!
+//! A reconcile gets a key and nothing else, and can be run again at any time: a restart, a missed
+//! event and a conflict are all answered by running it again.
+//!
+//! | controller | keeps true |
+//! |---|---|
+//! | [`replication`] | a ReplicationController has as many pods as it asks for |
+//! | [`endpoint_slice`] | EndpointSlices and Endpoints say which pods are behind a Service |
+//! | [`namespace`] | a deleted namespace is emptied and goes |
+//! | [`garbage`] | objects go with their owners |
+//! | [`node_lifecycle`] | a silent node is Unknown, tainted, and loses its pods |
+//! | [`service_account`] | every namespace has the account `default` |
+//! | [`root_ca`] | every namespace has the cluster's CA certificate |
+//! | [`pod_gc`] | pods nobody else will remove are removed |
+//!
+//! Called by `wctl` with a client of the identity `system:kube-controller-manager`.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Client;
+use kube::api::Resource;
+use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+mod endpoint_slice;
+mod events;
+mod garbage;
+mod informer;
+mod namespace;
+mod node_lifecycle;
+mod pod_gc;
+mod queue;
+mod reconcile;
+mod replication;
+mod root_ca;
+mod service_account;
+
+use endpoint_slice::{EndpointSlices, Sources};
+use events::Recorder;
+use garbage::Garbage;
+use informer::Informer;
+use namespace::Namespaces;
+use node_lifecycle::NodeLifecycle;
+use pod_gc::PodGc;
+use reconcile::{Stop, serve};
+use replication::Replication;
+use root_ca::RootCa;
+use service_account::ServiceAccounts;
+
+/// What can be set about the controllers.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// PEM of the cluster's certificate authority, published as ConfigMap `kube-root-ca.crt` in
+    /// every namespace. None: not published.
+    pub root_ca: Option<String>,
+    /// How long a node may be silent (no Lease renewal, no heartbeat) before it counts as gone.
+    /// Default: 40 seconds, as in Kubernetes.
+    pub node_grace: Duration,
+    /// Finished pods beyond this number are deleted, oldest first; 0 keeps all. Default: 12,500, as
+    /// in Kubernetes.
+    pub finished_pods: usize,
+    /// Workers per controller. Default: 4.
+    pub workers: usize,
+    /// How long to wait for reconciles under way when told to stop. Default: 5 seconds.
+    pub drain: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root_ca: None,
+            node_grace: Duration::from_secs(40),
+            finished_pods: 12_500,
+            workers: 4,
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Why the controllers could not start. Once running, they retry every failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration has no sense.
+    #[error("invalid controllers configuration: {field} {problem}")]
+    Config {
+        /// The field of [`Config`].
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// Runs every controller until `shutdown` is cancelled, then waits for the reconciles under way (at
+/// most [`Config::drain`]) and returns.
+///
+/// # Errors
+/// Only for a configuration without sense: API errors are retried with back-off.
+pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
+    if config.workers == 0 {
+        return Err(Error::Config { field: "workers", problem: "must be at least 1" });
+    }
+    if config.node_grace.is_zero() {
+        return Err(Error::Config { field: "node_grace", problem: "must not be zero" });
+    }
+    let tracker = TaskTracker::new();
+    let stop = Stop { asked: shutdown.clone(), cut_off: CancellationToken::new() };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = start(&config, &client, &tracker, &stop) => shutdown.cancelled().await,
+    }
+    tracker.close();
+    if tokio::time::timeout(config.drain, tracker.wait()).await.is_err() {
+        warn!(tasks = tracker.len(), "drain is over, giving up what is under way");
+        stop.cut_off.cancel();
+        // What is left is a last event being written; it has a deadline of its own.
+        tokio::time::timeout(config.drain, tracker.wait()).await.ok();
+    }
+    info!("controllers stopped");
+    Ok(())
+}
+
+/// Builds the informers and controllers, waits for the first lists and starts the workers.
+async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &Stop) {
+    let shutdown = &stop.asked;
+    let all = watcher::Config::default;
+    let mut pods: Informer<Pod> = Informer::new(client.clone(), all());
+    let mut nodes: Informer<Node> = Informer::new(client.clone(), all());
+    let mut namespaces: Informer<Namespace> = Informer::new(client.clone(), all());
+    let mut services: Informer<Service> = Informer::new(client.clone(), all());
+    let mut slices: Informer<EndpointSlice> = Informer::new(client.clone(), all());
+    let mut endpoints: Informer<Endpoints> = Informer::new(client.clone(), all());
+    let mut controllers: Informer<ReplicationController> = Informer::new(client.clone(), all());
+    // Only what is looked at is watched.
+    let node_leases = all().fields(&format!("metadata.namespace={}", node_lifecycle::LEASES));
+    let mut leases: Informer<Lease> = Informer::new(client.clone(), node_leases);
+    let default_accounts = all().fields(&format!("metadata.name={}", service_account::DEFAULT));
+    let mut accounts: Informer<ServiceAccount> = Informer::new(client.clone(), default_accounts);
+    let root_cas = all().fields(&format!("metadata.name={}", root_ca::CONFIG_MAP));
+    let mut config_maps: Informer<ConfigMap> = Informer::new(client.clone(), root_cas);
+
+    let recorder = Recorder::start(client.clone(), tracker);
+    let replication = Replication::new(client.clone(), &mut controllers, &mut pods, &recorder);
+    let endpoint_slices = EndpointSlices::new(
+        client.clone(),
+        Sources {
+            services: &mut services,
+            pods: &mut pods,
+            nodes: &mut nodes,
+            slices: &mut slices,
+            endpoints: &mut endpoints,
+        },
+    );
+    let namespace_deletion = Namespaces::new(client.clone(), &mut namespaces);
+    let lifecycle = NodeLifecycle::new(
+        client.clone(),
+        config.node_grace,
+        &mut nodes,
+        &mut leases,
+        &mut pods,
+        &recorder,
+    );
+    let pod_gc = PodGc::new(client.clone(), config.finished_pods, &mut pods, &mut nodes);
+    let service_accounts = ServiceAccounts::new(client.clone(), &mut namespaces, &mut accounts);
+    let root_ca = config
+        .root_ca
+        .clone()
+        .map(|pem| RootCa::new(client.clone(), pem, &mut namespaces, &mut config_maps));
+    let garbage = Garbage::new(client.clone());
+
+    // Nothing is decided on half a list.
+    let mut lists = Vec::new();
+    begin(pods, tracker, shutdown, &mut lists);
+    begin(nodes, tracker, shutdown, &mut lists);
+    begin(namespaces, tracker, shutdown, &mut lists);
+    begin(services, tracker, shutdown, &mut lists);
+    begin(slices, tracker, shutdown, &mut lists);
+    begin(endpoints, tracker, shutdown, &mut lists);
+    begin(controllers, tracker, shutdown, &mut lists);
+    begin(leases, tracker, shutdown, &mut lists);
+    begin(accounts, tracker, shutdown, &mut lists);
+    begin(config_maps, tracker, shutdown, &mut lists);
+    join_all(lists).await;
+    garbage.start(tracker, shutdown).await;
+    info!("controllers started");
+
+    let queue = replication.queue().clone();
+    serve(replication::NAME, &queue, config.workers, tracker, stop, move |key| {
+        replication.clone().reconcile(key)
+    });
+    let queue = endpoint_slices.queue().clone();
+    serve(endpoint_slice::NAME, &queue, config.workers, tracker, stop, move |key| {
+        endpoint_slices.clone().reconcile(key)
+    });
+    let queue = namespace_deletion.queue().clone();
+    serve(namespace::NAME, &queue, config.workers, tracker, stop, move |key| {
+        namespace_deletion.clone().reconcile(key)
+    });
+    let queue = garbage.queue().clone();
+    serve(garbage::NAME, &queue, config.workers, tracker, stop, move |work| {
+        garbage.clone().reconcile(work)
+    });
+    let queue = lifecycle.queue().clone();
+    serve(node_lifecycle::NAME, &queue, config.workers, tracker, stop, move |key| {
+        lifecycle.clone().reconcile(key)
+    });
+    let queue = service_accounts.queue().clone();
+    serve(service_account::NAME, &queue, 1, tracker, stop, move |key| {
+        service_accounts.clone().reconcile(key)
+    });
+    if let Some(root_ca) = root_ca {
+        let queue = root_ca.queue().clone();
+        serve(root_ca::NAME, &queue, 1, tracker, stop, move |key| root_ca.clone().reconcile(key));
+    }
+    let queue = pod_gc.queue().clone();
+    serve(pod_gc::NAME, &queue, 1, tracker, stop, move |key| pod_gc.clone().reconcile(key));
+}
+
+/// Starts an informer and notes what to wait for.
+fn begin<K>(
+    informer: Informer<K>,
+    tracker: &TaskTracker,
+    shutdown: &CancellationToken,
+    lists: &mut Vec<BoxFuture<'static, ()>>,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let mut cache = informer.cache();
+    tracker.spawn(informer.run(shutdown.clone()));
+    lists.push(async move { cache.listed().await }.boxed());
+}

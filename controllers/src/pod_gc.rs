@@ -1,0 +1,116 @@
+//! Removes pods nobody else will remove.
+//!
+//! Three kinds: pods on a node that does not exist any more (no agent will ever report their end),
+//! pods that were deleted before they had a node, and the oldest finished pods once there are more
+//! than [`crate::Config::finished_pods`]. The decision is [`plan::plan`]; before a pod is removed
+//! because of its node, the API server is asked whether the node is really gone.
+
+mod plan;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::pod as pods;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, DeleteParams, Preconditions};
+use kube::{Client, ResourceExt};
+
+use self::plan::Reason;
+use crate::informer::{Cache, Informer, Key};
+use crate::queue::WorkQueue;
+use crate::reconcile::{Next, ReconcileError, request, unless_gone};
+
+/// Name in logs.
+pub(crate) const NAME: &str = "pod-garbage-collector-controller";
+
+/// Changes within this time are looked at together.
+const GATHER: Duration = Duration::from_secs(1);
+/// Everything is looked at again this often.
+const RESYNC: Duration = Duration::from_secs(300);
+
+/// Everything a reconcile needs.
+#[derive(Clone)]
+pub(crate) struct PodGc {
+    client: Client,
+    pods: Cache<Pod>,
+    nodes: Cache<Node>,
+    threshold: usize,
+    queue: Arc<WorkQueue<Key>>,
+}
+
+impl PodGc {
+    /// Hooks into the informers; the queue is to be served by one worker with
+    /// [`PodGc::reconcile`].
+    pub(crate) fn new(
+        client: Client,
+        threshold: usize,
+        pods: &mut Informer<Pod>,
+        nodes: &mut Informer<Node>,
+    ) -> Self {
+        let this = Self {
+            client,
+            pods: pods.cache(),
+            nodes: nodes.cache(),
+            threshold,
+            queue: Arc::new(WorkQueue::new()),
+        };
+        let queue = this.queue.clone();
+        nodes.on_change(move |_, now| {
+            if now.is_none() {
+                queue.add_after(everything(), GATHER);
+            }
+        });
+        let watching = this.clone();
+        pods.on_change(move |_, now| {
+            let Some(pod) = now else { return };
+            let lost = match pods::node_name(pod) {
+                Some(node) => watching.nodes.get(&Key::new("", node)).is_none(),
+                None => pods::is_terminating(pod),
+            };
+            if lost || pods::is_finished(pod) {
+                watching.queue.add_after(everything(), GATHER);
+            }
+        });
+        this.queue.add(everything());
+        this
+    }
+
+    /// The queue; it has one key, for all pods.
+    pub(crate) fn queue(&self) -> &Arc<WorkQueue<Key>> {
+        &self.queue
+    }
+
+    /// Looks at all pods.
+    pub(crate) async fn reconcile(self, _: Key) -> Result<Next, ReconcileError> {
+        let pods = self.pods.all();
+        let known = |node: &str| self.nodes.get(&Key::new("", node)).is_some();
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        for (pod, reason) in plan::plan(&pods, known, self.threshold) {
+            if let Reason::NodeGone(node) = &reason {
+                let live = request("get", format!("node {node}"), nodes.get_opt(node)).await?;
+                if live.is_some() {
+                    continue;
+                }
+            }
+            let api: Api<Pod> =
+                Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+            let params = DeleteParams::default()
+                .grace_period(0)
+                .preconditions(Preconditions { uid: pod.uid(), resource_version: None });
+            let name = pod.name_any();
+            tracing::info!(pod = %Key::of(&*pod), ?reason, "removing pod");
+            let deleted = request("delete", Key::of(&*pod), api.delete(&name, &params)).await;
+            match unless_gone(deleted) {
+                // Another pod has the name by now.
+                Err(error) if error.code() == Some(409) => {}
+                other => drop(other?),
+            }
+        }
+        Ok(Next::After(RESYNC))
+    }
+}
+
+/// The one key.
+fn everything() -> Key {
+    Key::new("", "pods")
+}

@@ -1,0 +1,10 @@
+//! The controllers against a real API server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod api;
+mod garbage;
+mod namespaces;
+mod nodes;
+mod replication;
+mod services;

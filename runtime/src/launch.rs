@@ -1,0 +1,25 @@
+//! From a freshly cloned child to the container's own program: steps as data, executed in order.
+//!
+//! A launch plan ([`plan::LaunchPlan`]) is made by the agent, as pure data, and golden-tested. The shim
+//! clones a child; the child is single-threaded, executes the steps one after another ([`run`]) and
+//! execs. A Wasm container's child execs this same program's `wasm-host` instead, which executes the
+//! rest of its steps itself ([`isolate`]) while it is still single-threaded.
+//!
+//! The parent learns of the outcome through a pipe ([`report`]): either a line of JSON, or end of file
+//! when the exec closed it.
+
+mod credentials;
+mod exec;
+mod execute;
+mod mounts;
+pub mod plan;
+pub mod report;
+mod rootfs;
+mod shared;
+mod surroundings;
+mod user;
+
+pub use execute::{LaunchError, isolate, run};
+pub use plan::{IsolationPlan, LaunchPlan, Step};
+pub(crate) use shared::{bind_mounts, join_steps};
+pub use surroundings::Surroundings;

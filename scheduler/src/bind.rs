@@ -1,0 +1,100 @@
+//! Writing a decision, or the lack of one, through the API.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use crate::pod::PodInfo;
+
+/// Every request has an end: after this the pod is tried again.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// The pod is gone, or another one has its name.
+    #[error("pod {namespace}/{name} is gone")]
+    Gone { namespace: String, name: String },
+    /// The API server refused or could not be reached.
+    #[error("{operation} of pod {namespace}/{name} failed")]
+    Request {
+        operation: &'static str,
+        namespace: String,
+        name: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time; it may have happened all the same.
+    #[error("{operation} of pod {namespace}/{name} got no answer in {DEADLINE:?}")]
+    Timeout { operation: &'static str, namespace: String, name: String },
+}
+
+/// Binds `pod` to `node`: `POST …/pods/{name}/binding`.
+pub(crate) async fn bind(client: &Client, pod: &PodInfo, node: &str) -> Result<(), BindError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+    let binding = Binding {
+        metadata: ObjectMeta {
+            name: Some(pod.name.clone()),
+            namespace: Some(pod.namespace.clone()),
+            // Refuses to bind another pod that took the name.
+            uid: Some(pod.uid.0.to_string()),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
+    };
+    let params = PostParams::default();
+    let request =
+        api.create_subresource::<_, serde_json::Value>("binding", &pod.name, &params, &binding);
+    finish("binding", pod, request).await.map(|_| ())
+}
+
+/// Writes the `PodScheduled=False` condition that says why the pod waits.
+pub(crate) async fn refuse(
+    client: &Client,
+    pod: &PodInfo,
+    reason: &str,
+    message: &str,
+) -> Result<(), BindError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+    let mut condition = json!({
+        "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
+    });
+    if pod.refused.is_none() {
+        condition["lastTransitionTime"] = json!(Time(Timestamp::now()));
+    }
+    let patch = json!({
+        "metadata": {"uid": &*pod.uid.0},
+        "status": {"conditions": [condition]},
+    });
+    let params = PatchParams::default();
+    let patch = Patch::Strategic(patch);
+    finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
+}
+
+async fn finish<T>(
+    operation: &'static str,
+    pod: &PodInfo,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, BindError> {
+    let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {
+            Err(BindError::Gone { namespace, name })
+        }
+        Ok(Err(source)) => {
+            Err(BindError::Request { operation, namespace, name, source: Box::new(source) })
+        }
+        Err(_) => Err(BindError::Timeout { operation, namespace, name }),
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a pod found no node, in Kubernetes' words.
+//!
+//! People and tools search for these sentences (`0/3 nodes are available: …`), so they are built
+//! exactly as kube-scheduler builds them: reasons counted over nodes, sorted as text, then what
+//! preemption would have to say.
+
+use std::collections::BTreeMap;
+
+use crate::framework::{FilterSet, Rejection};
+
+/// The verdicts of one failed decision, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Nodes in the cluster.
+    pub nodes: usize,
+    /// How many nodes gave each reason.
+    pub reasons: BTreeMap<String, usize>,
+    /// Nodes that fewer pods on them could open.
+    pub resolvable: usize,
+    /// The filters that refused a node.
+    pub refused_by: FilterSet,
+    /// The pod must not preempt (`preemptionPolicy: Never`).
+    pub never_preempts: bool,
+}
+
+impl Diagnosis {
+    /// Counts one node's rejection by the filter at `position`.
+    pub fn count(&mut self, position: usize, rejection: Rejection) {
+        self.refused_by.insert(position);
+        self.resolvable += usize::from(rejection.resolvable);
+        for reason in rejection.reasons {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+    }
+
+    /// The message of the condition and the event.
+    #[must_use]
+    pub fn message(&self) -> String {
+        if self.nodes == 0 {
+            return "no nodes available to schedule pods".to_owned();
+        }
+        let mut counted: Vec<String> =
+            self.reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
+        counted.sort();
+        format!(
+            "0/{} nodes are available: {}. preemption: {}",
+            self.nodes,
+            counted.join(", "),
+            self.preemption()
+        )
+    }
+
+    fn preemption(&self) -> String {
+        if self.never_preempts {
+            return "not eligible due to preemptionPolicy=Never.".to_owned();
+        }
+        let mut counted = Vec::new();
+        if self.resolvable > 0 {
+            counted
+                .push(format!("{} No preemption victims found for incoming pod", self.resolvable));
+        }
+        let hopeless = self.nodes.saturating_sub(self.resolvable);
+        if hopeless > 0 {
+            counted.push(format!("{hopeless} Preemption is not helpful for scheduling"));
+        }
+        counted.sort();
+        format!("0/{} nodes are available: {}.", self.nodes, counted.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_read_as_kubernetes_writes_them() {
+        let mut d = Diagnosis { nodes: 1, ..Diagnosis::default() };
+        d.count(4, Rejection::unresolvable("Insufficient memory"));
+        assert_eq!(
+            d.message(),
+            "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are \
+             available: 1 Preemption is not helpful for scheduling."
+        );
+
+        let mut d = Diagnosis { nodes: 3, ..Diagnosis::default() };
+        d.count(4, Rejection::resolvable("Insufficient cpu"));
+        d.count(4, Rejection::resolvable("Insufficient cpu"));
+        d.count(0, Rejection::unresolvable("node(s) were unschedulable"));
+        assert_eq!(
+            d.message(),
+            "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. \
+             preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, \
+             2 No preemption victims found for incoming pod."
+        );
+        assert!(d.refused_by.contains(0) && d.refused_by.contains(4) && !d.refused_by.contains(1));
+
+        assert_eq!(Diagnosis::default().message(), "no nodes available to schedule pods");
+    }
+}

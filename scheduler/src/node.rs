@@ -1,0 +1,100 @@
+//! What the scheduler keeps of a node: what it offers and what is taken.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Taint};
+
+use crate::pod::{HostPort, PodInfo};
+use crate::resources::{Resources, allowed_pods};
+
+/// What a node offers: everything read from the Node object that a decision may depend on.
+///
+/// Heartbeats do not change it, so comparing two offers tells whether waking refused pods can help.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Offer {
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `spec.taints`.
+    pub taints: Vec<Taint>,
+    /// `spec.unschedulable` (cordoned).
+    pub unschedulable: bool,
+    /// `status.allocatable` without `pods`.
+    pub allocatable: Resources,
+    /// `status.allocatable["pods"]`.
+    pub allowed_pods: i64,
+}
+
+impl Offer {
+    /// Reads a Node object.
+    #[must_use]
+    pub fn read(node: &Node) -> Self {
+        let spec = node.spec.as_ref();
+        let allocatable = node.status.as_ref().and_then(|s| s.allocatable.as_ref());
+        Self {
+            labels: node.metadata.labels.clone().unwrap_or_default(),
+            taints: spec.and_then(|s| s.taints.clone()).unwrap_or_default(),
+            unschedulable: spec.and_then(|s| s.unschedulable).unwrap_or(false),
+            allocatable: Resources::from_map(allocatable),
+            allowed_pods: allowed_pods(allocatable),
+        }
+    }
+}
+
+/// A node with the sums over its pods, kept up to date pod by pod.
+#[derive(Debug, Clone, Default)]
+pub struct NodeInfo {
+    /// Name.
+    pub name: Arc<str>,
+    /// What it offers. `None` while only pods bound to it are known and no Node object.
+    pub offer: Option<Offer>,
+    /// Sum of exact requests.
+    pub requested: Resources,
+    /// Sum of requests with defaults.
+    pub scored: Resources,
+    /// Number of pods.
+    pub pods: i64,
+    /// Ports taken on its addresses.
+    pub host_ports: Vec<HostPort>,
+    /// Pods per spreading group.
+    pub groups: HashMap<Arc<str>, u32>,
+}
+
+impl NodeInfo {
+    /// A node nothing is known of yet.
+    #[must_use]
+    pub fn new(name: Arc<str>) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    /// Counts a pod in.
+    pub fn add(&mut self, pod: &PodInfo) {
+        self.requested.add(&pod.demands.requests);
+        self.scored.add(&pod.demands.scored);
+        self.pods += 1;
+        self.host_ports.extend(pod.demands.host_ports.iter().cloned());
+        if let Some(group) = &pod.group {
+            *self.groups.entry(group.clone()).or_default() += 1;
+        }
+    }
+
+    /// Counts it out again; `pod` must be the value that was added.
+    pub fn remove(&mut self, pod: &PodInfo) {
+        self.requested.subtract(&pod.demands.requests);
+        self.scored.subtract(&pod.demands.scored);
+        self.pods -= 1;
+        for port in &pod.demands.host_ports {
+            if let Some(at) = self.host_ports.iter().position(|taken| taken == port) {
+                self.host_ports.swap_remove(at);
+            }
+        }
+        if let Some(group) = &pod.group
+            && let Some(count) = self.groups.get_mut(group)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(group);
+            }
+        }
+    }
+}

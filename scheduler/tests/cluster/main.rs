@@ -1,0 +1,240 @@
+//! The scheduler against a real API server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{Server, User, pki};
+use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use scheduler::Config;
+use serde_json::{Value, json};
+use store::Store;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Cluster {
+    pods: Api<Pod>,
+    nodes: Api<Node>,
+    events: Api<Event>,
+    server: Server,
+    store: Store,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = pki::Authority::open(&dir.path().join("pki")).unwrap();
+        let url = format!("sqlite://{}", dir.path().join("state.db").display());
+        let store = Store::open(&url, store::Options::default()).await.unwrap();
+        let config = apiserver::Config::new(store.clone(), Arc::new(authority));
+        let server = Server::bind(config).await.unwrap();
+        let client = |user: User| Client::new(server.local(user), "default");
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let (own, stop) = (client(User::new("system:kube-scheduler", vec![])), shutdown.clone());
+        tracker.spawn(async move { scheduler::run(Config::default(), own, stop).await.unwrap() });
+        let admin = client(User::new("test", vec!["system:masters".to_owned()]));
+        Self {
+            pods: Api::default_namespaced(admin.clone()),
+            nodes: Api::all(admin.clone()),
+            events: Api::default_namespaced(admin),
+            server,
+            store,
+            tracker,
+            shutdown,
+            _dir: dir,
+        }
+    }
+
+    async fn node(&self, name: &str, memory: &str) {
+        let node = json!({"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}});
+        let node = serde_json::from_value(node).unwrap();
+        self.nodes.create(&PostParams::default(), &node).await.unwrap();
+        let status = json!({"status": {"allocatable": {"cpu": "4", "memory": memory, "pods": "110"},
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        let params = PatchParams::default();
+        self.nodes.patch_status(name, &params, &Patch::Merge(status)).await.unwrap();
+        // A new node is tainted not-ready; taking that off is the node controller's.
+        let untaint = Patch::Merge(json!({"spec": {"taints": null}}));
+        self.nodes.patch(name, &params, &untaint).await.unwrap();
+    }
+
+    async fn pod(&self, name: &str, memory: &str, extra: Value) {
+        let mut pod = json!({"metadata": {"name": name, "labels": {"app": "a"}},
+            "spec": {"containers": [{"name": "c", "image": "busybox",
+                "resources": {"requests": {"memory": memory}}}]}});
+        for (key, value) in extra.as_object().unwrap() {
+            pod["spec"][key] = value.clone();
+        }
+        let pod = serde_json::from_value(pod).unwrap();
+        self.pods.create(&PostParams::default(), &pod).await.unwrap();
+    }
+
+    async fn bound(&self, name: &str) -> String {
+        eventually(&format!("{name} is bound"), || async {
+            let pod = self.pods.get(name).await.unwrap();
+            pod.spec.as_ref().and_then(|s| s.node_name.clone()).ok_or(pod.status)
+        })
+        .await
+    }
+
+    async fn event(&self, pod: &str, reason: &str) -> Event {
+        eventually(&format!("event {reason} of {pod}"), || async {
+            let events = self.events.list(&ListParams::default()).await.unwrap().items;
+            let found = events.iter().find(|e| {
+                e.involved_object.name.as_deref() == Some(pod)
+                    && e.reason.as_deref() == Some(reason)
+            });
+            found.cloned().ok_or(events.len())
+        })
+        .await
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        timeout(PATIENCE, self.tracker.wait()).await.expect("the scheduler does not stop");
+        drop(self.server);
+        self.store.close().await;
+    }
+}
+
+async fn eventually<T, E: Debug, Ask>(what: &str, ask: impl Fn() -> Ask) -> T
+where
+    Ask: Future<Output = Result<T, E>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(last) if Instant::now() > deadline => panic!("{what}: not yet; last: {last:#?}"),
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_fits_nowhere_says_why_and_is_bound_when_it_can_be() {
+    let cluster = Cluster::start().await;
+    cluster.node("small", "1Gi").await;
+    cluster.pod("large", "3Gi", json!({})).await;
+    let why = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are \
+               available: 1 Preemption is not helpful for scheduling.";
+    let event = cluster.event("large", "FailedScheduling").await;
+    assert_eq!(event.message.as_deref(), Some(why));
+    assert_eq!(event.type_.as_deref(), Some("Warning"));
+    assert_eq!(event.source.unwrap().component.as_deref(), Some("default-scheduler"));
+    eventually("the condition", || async {
+        let conditions = cluster.pods.get("large").await.unwrap().status.unwrap().conditions;
+        let condition = conditions.iter().flatten().find(|c| c.type_ == "PodScheduled").cloned();
+        let said = condition.as_ref().is_some_and(|c| {
+            c.status == "False"
+                && c.reason.as_deref() == Some("Unschedulable")
+                && c.message.as_deref() == Some(why)
+        });
+        if said { Ok(()) } else { Err(condition) }
+    })
+    .await;
+
+    cluster.node("big", "4Gi").await;
+    assert_eq!(cluster.bound("large").await, "big");
+    let event = cluster.event("large", "Scheduled").await;
+    assert_eq!(event.message.as_deref(), Some("Successfully assigned default/large to big"));
+    let pod = cluster.pods.get("large").await.unwrap();
+    let scheduled = pod.status.unwrap().conditions.unwrap();
+    assert!(scheduled.iter().any(|c| c.type_ == "PodScheduled" && c.status == "True"));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn room_that_becomes_free_is_used() {
+    let cluster = Cluster::start().await;
+    cluster.node("only", "1Gi").await;
+    cluster.pod("first", "800Mi", json!({})).await;
+    cluster.bound("first").await;
+    cluster.pod("second", "800Mi", json!({})).await;
+    cluster.event("second", "FailedScheduling").await;
+    cluster.pods.delete("first", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert_eq!(cluster.bound("second").await, "only");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn cordons_taints_and_selectors_are_kept() {
+    let cluster = Cluster::start().await;
+    for name in ["cordoned", "tainted", "open"] {
+        cluster.node(name, "4Gi").await;
+    }
+    let change = |name: &'static str, spec: Value| {
+        let nodes = cluster.nodes.clone();
+        async move {
+            let patch = Patch::Merge(json!({"spec": spec}));
+            nodes.patch(name, &PatchParams::default(), &patch).await.unwrap();
+        }
+    };
+    change("cordoned", json!({"unschedulable": true})).await;
+    change("tainted", json!({"taints": [{"key": "k", "effect": "NoSchedule"}]})).await;
+    // The scheduler may not have heard of it yet when it decides: give it a pod that says so.
+    let toward_cordoned = json!({"nodeSelector": {"kubernetes.io/hostname": "cordoned"}});
+    cluster.pod("stuck", "1Mi", toward_cordoned).await;
+    let event = cluster.event("stuck", "FailedScheduling").await.message.unwrap();
+    assert!(event.starts_with("0/3 nodes are available: "), "{event}");
+    cluster.pod("plain", "1Mi", json!({})).await;
+    assert_eq!(cluster.bound("plain").await, "open");
+    let tolerant = json!({"tolerations": [{"key": "k", "operator": "Exists"}],
+        "nodeSelector": {"kubernetes.io/hostname": "tainted"}});
+    cluster.pod("tolerant", "1Mi", tolerant).await;
+    assert_eq!(cluster.bound("tolerant").await, "tainted");
+    change("cordoned", json!({"unschedulable": null})).await;
+    assert_eq!(cluster.bound("stuck").await, "cordoned");
+    // Pods of another scheduler are not ours.
+    cluster.pod("foreign", "1Mi", json!({"schedulerName": "another"})).await;
+    cluster.pod("last", "1Mi", json!({})).await;
+    cluster.bound("last").await;
+    assert_eq!(cluster.pods.get("foreign").await.unwrap().spec.unwrap().node_name, None);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_crowd_is_spread_and_never_overcommitted() {
+    let cluster = Cluster::start().await;
+    for i in 0..4 {
+        cluster.node(&format!("n{i}"), "1000Mi").await;
+    }
+    // Room for ten on each; all are created before the first binding is seen.
+    for i in 0..44 {
+        cluster.pod(&format!("p{i}"), "100Mi", json!({})).await;
+    }
+    let counts = eventually("forty bound", || async {
+        let mut counts = BTreeMap::<String, usize>::new();
+        for pod in cluster.pods.list(&ListParams::default()).await.unwrap() {
+            if let Some(node) = pod.spec.as_ref().and_then(|s| s.node_name.clone()) {
+                *counts.entry(node).or_default() += 1;
+            }
+        }
+        if counts.values().sum::<usize>() == 40 { Ok(counts) } else { Err(counts) }
+    })
+    .await;
+    assert_eq!(counts.values().copied().collect::<Vec<_>>(), [10, 10, 10, 10]);
+    let waiting: Vec<String> = cluster
+        .pods
+        .list(&ListParams::default().fields("spec.nodeName="))
+        .await
+        .unwrap()
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
+    assert_eq!(waiting.len(), 4, "{waiting:?}");
+    cluster.stop().await;
+}

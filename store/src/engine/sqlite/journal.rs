@@ -1,0 +1,235 @@
+//! The writing half: runs on the writer's own thread and may block it.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::checkpoint::Checkpoints;
+use super::{Failure, Sqlite, read};
+use crate::engine::{CommitError, Committed, Journal, SWEEP, check_bounds};
+use crate::hub::Hub;
+use crate::model::{KeyValue, Revision};
+use crate::plan::{Change, Mutation, Plan, REACH, plan};
+
+const GET: &str = "SELECT key, create_revision, mod_revision, value FROM objects WHERE key = ?1";
+const INSERT: &str = "
+INSERT INTO objects (key, create_revision, mod_revision, value) VALUES (?1, ?2, ?3, ?4)";
+const REPLACE: &str = "
+UPDATE objects SET create_revision = ?2, mod_revision = ?3, value = ?4 WHERE key = ?1";
+const REMOVE: &str = "DELETE FROM objects WHERE key = ?1";
+const LOG: &str = "
+INSERT INTO log (revision, kind, key, create_revision, prev_revision, value, prev)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const COUNT: &str = "UPDATE counter SET revision = ?1";
+const FORGET: &str =
+    "DELETE FROM log WHERE revision <= ?1 AND revision < ?2 + (SELECT min(revision) FROM log)";
+
+/// Owns the order of commits.
+pub(crate) struct SqliteJournal {
+    sqlite: Arc<Sqlite>,
+    /// The counter, known without reading: nobody else writes it.
+    newest: Option<Revision>,
+    checkpoints: Checkpoints,
+}
+
+impl SqliteJournal {
+    pub(super) fn new(sqlite: Arc<Sqlite>, newest: Revision) -> std::io::Result<SqliteJournal> {
+        let checkpoints = Checkpoints::start(&sqlite.path)?;
+        Ok(SqliteJournal { sqlite, newest: Some(newest), checkpoints })
+    }
+
+    /// The newest revision when the store was opened.
+    pub(crate) fn newest(&self) -> Revision {
+        self.newest.unwrap_or_default()
+    }
+
+    fn commit_now(&mut self, batch: &[Mutation]) -> Result<Committed, CommitError> {
+        let sqlite = self.sqlite.clone();
+        let mut guard = sqlite.writer.lock();
+        let connection = sqlite.connection(&mut guard).map_err(unavailable)?;
+        let written = stage(connection, batch, self.newest);
+        let (plan, newest) = match written {
+            Ok(staged) => staged,
+            Err(error) => {
+                self.abandon(guard, &error);
+                return Err(unavailable(error));
+            }
+        };
+        let Plan { outcomes, log, .. } = plan;
+        if log.is_empty() {
+            // Nothing to make durable: the verdicts alone are the answer.
+            if let Err(error) = execute(connection, "ROLLBACK") {
+                self.abandon(guard, &error);
+            }
+            return Ok(Committed { outcomes, events: Vec::new() });
+        }
+        if let Err(error) = execute(connection, "COMMIT") {
+            // Still inside the transaction means that it has not happened.
+            let open = !connection.is_autocommit();
+            self.abandon(guard, &error);
+            let cause = error.cause();
+            return Err(if open {
+                CommitError::Unavailable(cause)
+            } else {
+                CommitError::Unknown(cause)
+            });
+        }
+        self.newest = Some(newest);
+        Ok(Committed { outcomes, events: log.into_iter().map(|row| row.event).collect() })
+    }
+
+    /// After an error: undo, and where that fails or the disk is in doubt, start
+    /// over with a new connection.
+    fn abandon(&mut self, mut guard: MutexGuard<'_, Option<Connection>>, error: &Failure) {
+        self.newest = None;
+        let Some(connection) = guard.as_ref() else { return };
+        let undone = connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok();
+        let harmless = matches!(error, Failure::Sqlite(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)));
+        if !(undone && harmless) {
+            *guard = None;
+        }
+    }
+}
+
+impl Journal for SqliteJournal {
+    async fn commit(&mut self, batch: &[Mutation], _hub: &Hub) -> Result<Committed, CommitError> {
+        self.commit_now(batch)
+    }
+
+    async fn ping(&mut self) -> Result<(), CommitError> {
+        let mut guard = self.sqlite.writer.lock();
+        let connection = self.sqlite.connection(&mut guard).map_err(unavailable)?;
+        let canary =
+            execute(connection, "BEGIN IMMEDIATE").and_then(|()| execute(connection, "ROLLBACK"));
+        if canary.is_err() {
+            *guard = None;
+        }
+        canary.map_err(unavailable)
+    }
+
+    fn after_batch(&mut self) {
+        self.checkpoints.consider();
+    }
+}
+
+/// Decides and writes the batch; the transaction is left open.
+fn stage(
+    connection: &Connection,
+    batch: &[Mutation],
+    newest: Option<Revision>,
+) -> Result<(Plan, Revision), Failure> {
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let newest = match newest {
+        Some(newest) => newest,
+        None => read::bounds(connection)?.0,
+    };
+    let mut current = Vec::new();
+    let mut get = connection.prepare_cached(GET)?;
+    for mutation in batch {
+        let mut rows = get.query([&*mutation.key])?;
+        if let Some(row) = rows.next()? {
+            current.push(read::key_value(row)?);
+        }
+    }
+    let plan = plan(batch, current, newest);
+    if plan.log.is_empty() {
+        return Ok((plan, newest));
+    }
+    let mut insert = connection.prepare_cached(INSERT)?;
+    let mut replace = connection.prepare_cached(REPLACE)?;
+    let mut remove = connection.prepare_cached(REMOVE)?;
+    for change in &plan.changes {
+        let (statement, now) = match change {
+            Change::Insert(now) => (&mut insert, now),
+            Change::Replace(now) => (&mut replace, now),
+            Change::Remove(key) => {
+                remove.execute([&**key])?;
+                continue;
+            }
+        };
+        let KeyValue { key, value, create_revision, mod_revision } = now;
+        statement.execute(params![&**key, create_revision.0, mod_revision.0, &**value])?;
+    }
+    let mut log = connection.prepare_cached(LOG)?;
+    for row in &plan.log {
+        log.execute(params![
+            row.event.revision.0,
+            row.event.kind as i64,
+            &*row.event.key,
+            row.event.create_revision.0,
+            row.prev_revision.0,
+            row.value().map(|value| &**value),
+            row.carried().map(|prev| &**prev),
+        ])?;
+    }
+    let last = plan.last(newest);
+    connection.prepare_cached(COUNT)?.execute([last.0])?;
+    Ok((plan, last))
+}
+
+/// Moves the compaction point, then deletes chunk by chunk. The writer gets the
+/// connection between any two chunks.
+pub(super) fn compact(sqlite: &Sqlite, up_to: Revision) -> Result<(), Failure> {
+    {
+        let mut guard = sqlite.writer.lock();
+        let connection = sqlite.connection(&mut guard)?;
+        let (newest, compacted) = read::bounds(connection)?;
+        if up_to <= compacted {
+            return Ok(());
+        }
+        check_bounds(up_to, compacted, newest)?;
+        connection.execute("UPDATE compaction SET revision = ?1", [up_to.0])?;
+        MutexGuard::unlock_fair(guard);
+    }
+    loop {
+        let mut guard = sqlite.writer.lock();
+        let connection = sqlite.connection(&mut guard)?;
+        let deleted = connection.prepare_cached(FORGET)?.execute([up_to.0 - REACH, SWEEP])?;
+        MutexGuard::unlock_fair(guard);
+        if deleted == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn execute(connection: &Connection, sql: &'static str) -> Result<(), Failure> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+fn unavailable(failure: Failure) -> CommitError {
+    CommitError::Unavailable(failure.cause())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Verb;
+
+    fn create(key: &str, size: usize) -> [Mutation; 1] {
+        [Mutation { key: key.into(), verb: Verb::Create(vec![1; size].into()) }]
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_the_write_and_leaves_no_gap() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let (sqlite, mut journal) =
+            super::super::open(path.to_str().expect("UTF-8")).await.expect("it opens");
+        assert_eq!(journal.commit_now(&create("/a", 10)).expect("there is room").events.len(), 1);
+        let limit = |pages: i64| {
+            let guard = sqlite.writer.lock();
+            let connection = guard.as_ref().expect("the connection is kept");
+            let set = format!("PRAGMA max_page_count = {pages}");
+            connection.query_row(&set, [], |_| Ok(())).expect("a pragma");
+        };
+        limit(30); // SQLite answers as it does for ENOSPC: SQLITE_FULL
+        let refused = journal.commit_now(&create("/big", 1 << 20));
+        assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{refused:?}");
+        limit(1 << 20);
+        let after = journal.commit_now(&create("/big", 1 << 20)).expect("there is room again");
+        assert_eq!(after.outcomes, [Ok(Revision(2))]);
+    }
+}

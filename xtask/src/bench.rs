@@ -1,0 +1,29 @@
+//! `cargo xtask bench NAME`: figures, and where a peer exists the ratio measured in the same run.
+
+use anyhow::Result;
+
+mod start;
+mod store;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    name: Name,
+}
+
+#[derive(clap::Subcommand)]
+enum Name {
+    /// Durable writes per second on both engines, grouped and one by one
+    Store,
+    /// Time to ready, resident memory, time from apply to Running
+    Start,
+}
+
+/// Runs one benchmark.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match arguments.name {
+        Name::Store => store::run(),
+        Name::Start => start::run(),
+    }
+}

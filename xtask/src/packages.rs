@@ -1,0 +1,62 @@
+//! What the tests need of the host, and how to get it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step;
+
+/// A file that proves that a Debian package is there.
+struct Package {
+    name: &'static str,
+    proof: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "postgresql", proof: "/usr/lib/postgresql" },
+    Package { name: "docker-registry", proof: "/usr/bin/docker-registry" },
+    Package { name: "skopeo", proof: "/usr/bin/skopeo" },
+    Package { name: "umoci", proof: "/usr/bin/umoci" },
+    Package { name: "busybox-static", proof: "/bin/busybox" },
+    Package { name: "zstd", proof: "/usr/bin/zstd" },
+    Package { name: "libcap2-bin", proof: "/sbin/setcap" },
+    Package { name: "attr", proof: "/usr/bin/setfattr" },
+    Package { name: "iproute2", proof: "/sbin/ip" },
+    Package { name: "socat", proof: "/usr/bin/socat" },
+    Package { name: "npm", proof: "/usr/bin/npm" },
+];
+
+/// Installs what is missing; without root it names the command instead.
+pub(crate) fn ensure() -> Result<()> {
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|package| !present(package)).map(|package| package.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root()? {
+        bail!("missing packages; run as root: apt-get install {}", missing.join(" "));
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+        command
+    };
+    step::run("apt-get update", apt().arg("update"))?;
+    let install = format!("apt-get install {}", missing.join(" "));
+    step::run(&install, apt().args(["install", "-y", "--no-install-recommends"]).args(&missing))
+}
+
+fn present(package: &Package) -> bool {
+    if Path::new(package.proof).exists() {
+        return true;
+    }
+    // A program may come from elsewhere than the Debian package.
+    let name = Path::new(package.proof).file_name().unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(Command::new("id").arg("-u").output()?.stdout.starts_with(b"0\n"))
+}
