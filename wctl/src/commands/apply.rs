@@ -4,6 +4,7 @@
 //! as kubectl's client-side apply does, so the two can be used on the same objects.
 
 use anyhow::{Context, Result, bail};
+use api::patch::PatchType::{Merge, Strategic};
 use serde_json::{Value, json};
 
 use crate::cli::{Files, Format, Global};
@@ -111,11 +112,20 @@ impl<'a> One<'a> {
         let last = last.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
         let built_in = api::resources::by_kind(&self.manifest.api_version, &self.manifest.kind);
         let (kind, patch) = match built_in {
-            Some(resource) => (STRATEGIC_MERGE, three_way::strategic(resource, &last, &wanted)),
-            None => (MERGE, three_way::merge(&last, &wanted)),
+            Some(resource) => (Strategic, three_way::strategic(resource, &last, &wanted)),
+            None => (Merge, three_way::merge(&last, &wanted)),
         };
+        // The server is asked only where there is something to change: what others write meanwhile,
+        // a status for one, is no change of ours.
+        let schema = built_in.map_or("", |resource| &resource.schema_type);
+        let patched = api::patch::apply_as(schema, kind, &live, patch.to_string().as_bytes())?;
+        if patched == live {
+            return Ok(("unchanged", live));
+        }
         let path = self.query(&path, "kubectl-client-side-apply");
-        let now = request::patch(&self.cluster.client, &path, kind, &patch).await?;
+        let content_type = if kind == Merge { MERGE } else { STRATEGIC_MERGE };
+        let now = request::patch(&self.cluster.client, &path, content_type, &patch).await?;
+        // A value written in another way, such as 1000m for 1, is known to be the same only now.
         // A dry run changes no resourceVersion, so the whole object is compared.
         let same = now == live;
         Ok((if same { "unchanged" } else { "configured" }, now))
