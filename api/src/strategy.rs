@@ -5,24 +5,23 @@
 //! typed views that validation uses (`k8s_openapi` structs) always parse.
 //! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
 
-mod binding;
-mod config_map;
-mod endpoint_slice;
-mod endpoints;
-mod event;
-mod event_v1;
-mod lease;
-mod namespace;
-mod node;
+pub(crate) mod binding;
+pub(crate) mod config_map;
+pub(crate) mod endpoint_slice;
+pub(crate) mod endpoints;
+pub(crate) mod event;
+pub(crate) mod event_v1;
+pub(crate) mod lease;
+pub(crate) mod namespace;
+pub(crate) mod node;
 pub mod pod;
-mod replication_controller;
+pub(crate) mod replication_controller;
 mod scale;
-mod secret;
-mod service;
-mod service_account;
+pub(crate) mod secret;
+pub(crate) mod service;
+pub(crate) mod service_account;
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -148,29 +147,6 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(object: &Value) -> Result<T,
         let path = crate::field::Path::root();
         vec![crate::field::FieldError::invalid(&path, Value::Null, &error.to_string())]
     })
-}
-
-macro_rules! strategies {
-    ($($(#[$doc:meta])* $function:ident => $path:path;)*) => {
-        $($(#[$doc])* pub(crate) fn $function() -> Arc<dyn Strategy> { Arc::new($path) })*
-    };
-}
-
-strategies! {
-    binding => binding::Binding;
-    config_map => config_map::ConfigMap;
-    endpoint_slice => endpoint_slice::EndpointSlice;
-    endpoints => endpoints::Endpoints;
-    event => event::Event;
-    event_v1 => event_v1::EventV1;
-    lease => lease::Lease;
-    namespace => namespace::Namespace;
-    node => node::Node;
-    pod => pod::Pod;
-    replication_controller => replication_controller::ReplicationController;
-    secret => secret::Secret;
-    service => service::Service;
-    service_account => service_account::ServiceAccount;
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@
 //! Source: k8s.io/kubernetes/pkg/printers/internalversion.
 
 mod age;
+pub(crate) mod core;
+pub(crate) mod discovery;
 mod endpoints;
-mod event;
-mod node;
-mod pod;
-mod service;
+pub(crate) mod event;
+pub(crate) mod node;
+pub(crate) mod pod;
+pub(crate) mod service;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -23,35 +25,25 @@ use crate::resources::Resource;
 pub use age::human_duration;
 
 /// Which columns and rows a kind has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Printer {
-    /// Name and age: what a kind without columns of its own shows.
-    NameAndAge,
-    /// `configmaps`.
-    ConfigMap,
-    /// `endpoints`.
-    Endpoints,
-    /// `endpointslices`.
-    EndpointSlice,
-    /// `events`, of either group.
-    Event,
-    /// `leases`.
-    Lease,
-    /// `namespaces`.
-    Namespace,
-    /// `nodes`.
-    Node,
-    /// `pods`.
-    Pod,
-    /// `replicationcontrollers`.
-    ReplicationController,
-    /// `secrets`.
-    Secret,
-    /// `services`.
-    Service,
-    /// `serviceaccounts`.
-    ServiceAccount,
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    /// The name of its columns in `columns.tsv`.
+    columns: &'static str,
+    /// The cells of an object's row, in the order of the columns.
+    cells: fn(&Value, Timestamp) -> Vec<Value>,
+    /// What marks a row, as kubectl dims the rows of pods that have ended.
+    conditions: fn(&Value) -> Option<Value>,
 }
+
+impl Printer {
+    const fn new(columns: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
+        Self { columns, cells, conditions: |_| None }
+    }
+}
+
+/// Name and age: what a kind without columns of its own shows.
+pub(crate) const NAME_AND_AGE: Printer =
+    Printer::new("NameAndAge", |object, now| vec![name(object), age(object, now)]);
 
 /// What each row carries of its object (`includeObject` in the query).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,14 +92,14 @@ pub fn render(
                 IncludeObject::Object => (*object).clone(),
             };
             let mut row =
-                json!({"cells": cells(resource.printer, object, now), "object": object_part});
-            if let Some(conditions) = row_conditions(resource.printer, object) {
+                json!({"cells": (resource.printer.cells)(object, now), "object": object_part});
+            if let Some(conditions) = (resource.printer.conditions)(object) {
                 row["conditions"] = conditions;
             }
             row
         })
         .collect();
-    let columns = if with_columns { columns(resource.printer) } else { Value::Null };
+    let columns = if with_columns { columns(resource.printer.columns) } else { Value::Null };
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_meta,
         "columnDefinitions": columns, "rows": rows,
@@ -123,32 +115,10 @@ pub fn partial_metadata(object: &Value) -> Value {
     })
 }
 
-/// kubectl dims the rows of pods that have ended.
-fn row_conditions(printer: Printer, object: &Value) -> Option<Value> {
-    if printer != Printer::Pod {
-        return None;
-    }
-    let message = match text(object, "/status/phase") {
-        "Succeeded" => "The pod has completed successfully.",
-        "Failed" => "The pod failed.",
-        _ => return None,
-    };
-    let reason = text(object, "/status/phase");
-    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
-}
-
-fn columns(printer: Printer) -> Value {
+fn columns(name: &str) -> Value {
     static COLUMNS: LazyLock<BTreeMap<&'static str, Vec<Value>>> =
         LazyLock::new(|| parse_columns(include_str!("table/columns.tsv")));
-    let name = format!("{printer:?}");
-    match COLUMNS.get(name.as_str()) {
-        Some(columns) => Value::Array(columns.clone()),
-        None => {
-            // Name and age are described alike everywhere.
-            let all = COLUMNS.get("Namespace").map(Vec::as_slice).unwrap_or_default();
-            all.iter().filter(|c| c["name"] == "Name" || c["name"] == "Age").cloned().collect()
-        }
-    }
+    COLUMNS.get(name).cloned().unwrap_or_default().into()
 }
 
 fn parse_columns(data: &'static str) -> BTreeMap<&'static str, Vec<Value>> {
@@ -166,47 +136,29 @@ fn parse_columns(data: &'static str) -> BTreeMap<&'static str, Vec<Value>> {
     columns
 }
 
-fn cells(printer: Printer, object: &Value, now: Timestamp) -> Vec<Value> {
-    let name = Value::from(text(object, "/metadata/name"));
-    let age = Value::from(age::since(&object["metadata"]["creationTimestamp"], now));
-    let count = |field: &str| object[field].as_object().map_or(0, Map::len);
-    match printer {
-        Printer::NameAndAge | Printer::ServiceAccount => vec![name, age],
-        Printer::ConfigMap => vec![name, (count("data") + count("binaryData")).into(), age],
-        Printer::Endpoints => vec![name, endpoints::of_subsets(object).into(), age],
-        Printer::EndpointSlice => {
-            let kind = text(object, "/addressType").into();
-            vec![
-                name,
-                kind,
-                endpoints::slice_ports(object).into(),
-                endpoints::slice_addresses(object).into(),
-                age,
-            ]
-        }
-        Printer::Event => event::cells(object, now),
-        Printer::Lease => vec![name, text(object, "/spec/holderIdentity").into(), age],
-        Printer::Namespace => vec![name, text(object, "/status/phase").into(), age],
-        Printer::Node => node::cells(object, age),
-        Printer::Pod => pod::cells(object, age, now),
-        Printer::ReplicationController => {
-            let number =
-                |path: &str| Value::from(object.pointer(path).and_then(Value::as_i64).unwrap_or(0));
-            let (names, images) = containers(&object["spec"]["template"]["spec"]);
-            vec![
-                name,
-                number("/spec/replicas"),
-                number("/status/replicas"),
-                number("/status/readyReplicas"),
-                age,
-                names.into(),
-                images.into(),
-                labels(&object["spec"]["selector"]).into(),
-            ]
-        }
-        Printer::Secret => vec![name, text(object, "/type").into(), count("data").into(), age],
-        Printer::Service => service::cells(object, age),
-    }
+/// The name's cell.
+fn name(object: &Value) -> Value {
+    text(object, "/metadata/name").into()
+}
+
+/// The cell with the time since the object was created.
+fn age(object: &Value, now: Timestamp) -> Value {
+    age::since(&object["metadata"]["creationTimestamp"], now).into()
+}
+
+/// The text's cell at a JSON pointer, "" when absent.
+fn cell(object: &Value, pointer: &str) -> Value {
+    text(object, pointer).into()
+}
+
+/// The number's cell at a JSON pointer, 0 when absent.
+fn number(object: &Value, pointer: &str) -> Value {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or(0).into()
+}
+
+/// How many entries the map has.
+fn count(map: &Value) -> usize {
+    map.as_object().map_or(0, Map::len)
 }
 
 /// The text at a JSON pointer, "" when absent.

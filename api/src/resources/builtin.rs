@@ -1,10 +1,15 @@
-//! The rows of the built-in kinds.
+//! The rows of the built-in kinds: a file per group, and the words in which a row is written.
+
+mod coordination;
+mod core;
+mod discovery;
+mod events;
 
 use std::sync::Arc;
 
 use super::{GroupResource, Resource, Scope, SelectableField, Subresource, Text, Verb};
 use crate::strategy::{self, Strategy};
-use crate::table::Printer;
+use crate::table::{self, Printer};
 
 use Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
 
@@ -16,148 +21,11 @@ const GET: &[Verb] = &[Get];
 const UPDATE: &[Verb] = &[Update];
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
 
-const ENDPOINTS_DEPRECATION: &str =
-    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
-
 /// The rows, in discovery order.
 pub(super) fn rows() -> Vec<Arc<Resource>> {
-    let rows = vec![
-        row("", "Binding", "bindings", "binding", strategy::binding())
-            .verbs(CREATE)
-            .schema("core.v1.Binding"),
-        row("", "ConfigMap", "configmaps", "configmap", strategy::config_map())
-            .short("cm")
-            .hash("qFsyl6wFWjQ=")
-            .schema("core.v1.ConfigMap")
-            .printer(Printer::ConfigMap),
-        row("", "Endpoints", "endpoints", "endpoints", strategy::endpoints())
-            .short("ep")
-            .hash("fWeeMqaN/OA=")
-            .schema("core.v1.Endpoints")
-            .deprecated(ENDPOINTS_DEPRECATION)
-            .printer(Printer::Endpoints),
-        row("", "Event", "events", "event", strategy::event())
-            .short("ev")
-            .hash("r2yiGXH7wu8=")
-            .schema("core.v1.Event")
-            .printer(Printer::Event)
-            .fields(&[
-                ("involvedObject.kind", &["involvedObject.kind"]),
-                ("involvedObject.namespace", &["involvedObject.namespace"]),
-                ("involvedObject.name", &["involvedObject.name"]),
-                ("involvedObject.uid", &["involvedObject.uid"]),
-                ("involvedObject.apiVersion", &["involvedObject.apiVersion"]),
-                ("involvedObject.resourceVersion", &["involvedObject.resourceVersion"]),
-                ("involvedObject.fieldPath", &["involvedObject.fieldPath"]),
-                ("reason", &["reason"]),
-                ("reportingComponent", &["reportingComponent"]),
-                ("source", &["source.component", "reportingComponent"]),
-                ("type", &["type"]),
-            ]),
-        row("", "Namespace", "namespaces", "namespace", strategy::namespace())
-            .cluster()
-            .verbs(NO_COLLECTION_DELETE)
-            .short("ns")
-            .hash("Q3oi5N2YM8M=")
-            .schema("core.v1.Namespace")
-            .printer(Printer::Namespace)
-            .sub("finalize", "Namespace", UPDATE)
-            .sub("status", "Namespace", READ_WRITE)
-            .fields(&[("name", &["metadata.name"]), ("status.phase", &["status.phase"])]),
-        row("", "Node", "nodes", "node", strategy::node())
-            .cluster()
-            .short("no")
-            .hash("XwShjMxG9Fs=")
-            .schema("core.v1.Node")
-            .printer(Printer::Node)
-            .sub("status", "Node", READ_WRITE)
-            .fields(&[("spec.unschedulable", &["spec.unschedulable"])]),
-        row("", "Pod", "pods", "pod", strategy::pod())
-            .short("po")
-            .category("all")
-            .hash("xPOwRZ+Yhw8=")
-            .schema("core.v1.Pod")
-            .printer(Printer::Pod)
-            .sub("binding", "Binding", CREATE)
-            .sub("log", "Pod", GET)
-            .sub("status", "Pod", READ_WRITE)
-            .fields(&[
-                ("spec.nodeName", &["spec.nodeName"]),
-                ("spec.restartPolicy", &["spec.restartPolicy"]),
-                ("spec.schedulerName", &["spec.schedulerName"]),
-                ("spec.serviceAccountName", &["spec.serviceAccountName"]),
-                ("spec.hostNetwork", &["spec.hostNetwork"]),
-                ("status.phase", &["status.phase"]),
-                ("status.podIP", &["status.podIP"]),
-                ("status.nominatedNodeName", &["status.nominatedNodeName"]),
-            ]),
-        row(
-            "",
-            "ReplicationController",
-            "replicationcontrollers",
-            "replicationcontroller",
-            strategy::replication_controller(),
-        )
-        .short("rc")
-        .category("all")
-        .hash("Jond2If31h0=")
-        .schema("core.v1.ReplicationController")
-        .printer(Printer::ReplicationController)
-        .foreign_sub("scale", ("autoscaling", "v1", "Scale"), READ_WRITE)
-        .sub("status", "ReplicationController", READ_WRITE)
-        .fields(&[("status.replicas", &["status.replicas"])]),
-        row("", "Secret", "secrets", "secret", strategy::secret())
-            .hash("S6u1pOWzb84=")
-            .schema("core.v1.Secret")
-            .printer(Printer::Secret)
-            .fields(&[("type", &["type"])]),
-        row("", "ServiceAccount", "serviceaccounts", "serviceaccount", strategy::service_account())
-            .short("sa")
-            .hash("pbx9ZvyFpBE=")
-            .schema("core.v1.ServiceAccount")
-            .printer(Printer::ServiceAccount),
-        row("", "Service", "services", "service", strategy::service())
-            .short("svc")
-            .category("all")
-            .hash("0/CO1lhkEBI=")
-            .schema("core.v1.Service")
-            .printer(Printer::Service)
-            .sub("status", "Service", READ_WRITE)
-            .fields(&[("spec.clusterIP", &["spec.clusterIP"]), ("spec.type", &["spec.type"])]),
-        row("events.k8s.io", "Event", "events", "event", strategy::event_v1())
-            .short("ev")
-            .stored_as("", "events")
-            .hash("r2yiGXH7wu8=")
-            .schema("events.v1.Event")
-            .printer(Printer::Event)
-            .fields(&[
-                ("regarding.kind", &["regarding.kind"]),
-                ("regarding.namespace", &["regarding.namespace"]),
-                ("regarding.name", &["regarding.name"]),
-                ("regarding.uid", &["regarding.uid"]),
-                ("regarding.apiVersion", &["regarding.apiVersion"]),
-                ("regarding.resourceVersion", &["regarding.resourceVersion"]),
-                ("regarding.fieldPath", &["regarding.fieldPath"]),
-                ("reason", &["reason"]),
-                ("reportingController", &["reportingController"]),
-                ("type", &["type"]),
-            ]),
-        row("coordination.k8s.io", "Lease", "leases", "lease", strategy::lease())
-            .hash("gqkMMb/YqFM=")
-            .schema("coordination.v1.Lease")
-            .printer(Printer::Lease),
-        row(
-            "discovery.k8s.io",
-            "EndpointSlice",
-            "endpointslices",
-            "endpointslice",
-            strategy::endpoint_slice(),
-        )
-        .hash("qgS0xkrxYAI=")
-        .schema("discovery.v1.EndpointSlice")
-        .printer(Printer::EndpointSlice),
-    ];
-    rows.into_iter().map(Arc::new).collect()
+    // The order is that of discovery.
+    let groups = [core::rows(), events::rows(), coordination::rows(), discovery::rows()];
+    groups.into_iter().flatten().map(Arc::new).collect()
 }
 
 fn row(
@@ -165,7 +33,7 @@ fn row(
     kind: &'static str,
     plural: &'static str,
     singular: &'static str,
-    strategy: Arc<dyn Strategy>,
+    strategy: impl Strategy + 'static,
 ) -> Resource {
     Resource {
         group: Text::Borrowed(group),
@@ -183,8 +51,8 @@ fn row(
         storage_version_hash: Text::Borrowed(""),
         schema_type: Text::Borrowed(""),
         deprecation: Text::Borrowed(""),
-        strategy,
-        printer: Printer::NameAndAge,
+        strategy: Arc::new(strategy),
+        printer: table::NAME_AND_AGE,
     }
 }
 

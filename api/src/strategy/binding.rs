@@ -6,7 +6,7 @@ use super::Strategy;
 use crate::field::{Errors, FieldError, Path};
 
 #[derive(Debug)]
-pub(super) struct Binding;
+pub(crate) struct Binding;
 
 impl Strategy for Binding {
     fn validate(&self, object: &Value) -> Errors {

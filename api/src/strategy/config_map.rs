@@ -10,7 +10,7 @@ use crate::names;
 pub(super) const MAX_SIZE: usize = 1024 * 1024;
 
 #[derive(Debug)]
-pub(super) struct ConfigMap;
+pub(crate) struct ConfigMap;
 
 impl Strategy for ConfigMap {
     fn validate(&self, object: &Value) -> Errors {

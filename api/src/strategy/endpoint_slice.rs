@@ -16,7 +16,7 @@ const MAX_PORTS: usize = 100;
 const ADDRESS_TYPES: &[&str] = &["FQDN", "IPv4", "IPv6"];
 
 #[derive(Debug)]
-pub(super) struct EndpointSlice;
+pub(crate) struct EndpointSlice;
 
 impl Strategy for EndpointSlice {
     fn counts_generations(&self) -> bool {

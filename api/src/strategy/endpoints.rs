@@ -10,7 +10,7 @@ use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
 #[derive(Debug)]
-pub(super) struct Endpoints;
+pub(crate) struct Endpoints;
 
 impl Strategy for Endpoints {
     fn creates_on_update(&self) -> bool {

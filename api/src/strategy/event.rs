@@ -6,7 +6,7 @@ use super::{Strategy, set_default};
 use crate::field::{Errors, FieldError, Path};
 
 #[derive(Debug)]
-pub(super) struct Event;
+pub(crate) struct Event;
 
 impl Strategy for Event {
     fn creates_on_update(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
 #[derive(Debug)]
-pub(super) struct EventV1;
+pub(crate) struct EventV1;
 
 /// Names of the same fields: here, and in `v1`.
 const RENAMED: &[(&str, &str)] = &[

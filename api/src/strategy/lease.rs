@@ -6,7 +6,7 @@ use super::{Strategy, set_default};
 use crate::field::{Errors, FieldError, Path};
 
 #[derive(Debug)]
-pub(super) struct Lease;
+pub(crate) struct Lease;
 
 impl Strategy for Lease {
     fn creates_on_update(&self) -> bool {

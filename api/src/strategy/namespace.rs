@@ -10,7 +10,7 @@ use crate::names::{self, NameRule};
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 #[derive(Debug)]
-pub(super) struct Namespace;
+pub(crate) struct Namespace;
 
 impl Strategy for Namespace {
     fn name_rule(&self) -> NameRule {

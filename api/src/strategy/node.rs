@@ -13,7 +13,7 @@ use crate::quantity::Quantity;
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 
 #[derive(Debug)]
-pub(super) struct Node;
+pub(crate) struct Node;
 
 impl Strategy for Node {
     fn default(&self, object: &mut Value) {

@@ -30,7 +30,7 @@ const NODE_FAILURE_SECONDS: i64 = 300;
 
 /// The pod strategy.
 #[derive(Debug)]
-pub(super) struct Pod;
+pub(crate) struct Pod;
 
 impl Strategy for Pod {
     fn counts_generations(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::meta;
 use crate::selector::LabelSelector;
 
 #[derive(Debug)]
-pub(super) struct ReplicationController;
+pub(crate) struct ReplicationController;
 
 impl Strategy for ReplicationController {
     fn counts_generations(&self) -> bool {

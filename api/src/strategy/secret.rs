@@ -10,7 +10,7 @@ use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
 #[derive(Debug)]
-pub(super) struct Secret;
+pub(crate) struct Secret;
 
 /// Keys that a type of Secret must have.
 const REQUIRED_KEYS: &[(&str, &[&str])] = &[

@@ -16,7 +16,7 @@ use crate::names::NameRule;
 const AFFINITY_SECONDS: i64 = 10_800;
 
 #[derive(Debug)]
-pub(super) struct Service;
+pub(crate) struct Service;
 
 impl Strategy for Service {
     /// Kubernetes 1.36 accepts names that begin with a digit.

@@ -6,7 +6,7 @@ use super::Strategy;
 use crate::field::Errors;
 
 #[derive(Debug)]
-pub(super) struct ServiceAccount;
+pub(crate) struct ServiceAccount;
 
 impl Strategy for ServiceAccount {
     fn validate(&self, _object: &Value) -> Errors {

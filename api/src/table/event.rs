@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{age, text};
+use super::{Printer, age, text};
 
-pub(super) fn cells(event: &Value, now: Timestamp) -> Vec<Value> {
+pub(crate) const EVENT: Printer = Printer::new("Event", cells);
+
+fn cells(event: &Value, now: Timestamp) -> Vec<Value> {
     // `events.k8s.io/v1` names the same things differently.
     let either =
         |a: &str, b: &str| event.get(a).or_else(|| event.get(b)).cloned().unwrap_or_default();

@@ -1,16 +1,19 @@
 //! Rows of nodes.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{or, text};
+use super::{Printer, age, or, text};
 
-pub(super) fn cells(node: &Value, age: Value) -> Vec<Value> {
+pub(crate) const NODE: Printer = Printer::new("Node", cells);
+
+fn cells(node: &Value, now: Timestamp) -> Vec<Value> {
     let info = |field: &str| text(node, &format!("/status/nodeInfo/{field}"));
     vec![
         text(node, "/metadata/name").into(),
         status(node).into(),
         roles(node).into(),
-        age,
+        age(node, now),
         info("kubeletVersion").into(),
         address(node, "InternalIP").into(),
         address(node, "ExternalIP").into(),

@@ -1,15 +1,28 @@
 //! Rows of pods: one word that sums up all containers.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{age, or, text};
+use super::{Printer, age, human_duration, or, text};
 
-pub(super) fn cells(pod: &Value, age: Value, now: Timestamp) -> Vec<Value> {
+pub(crate) const POD: Printer = Printer { columns: "Pod", cells, conditions: ended };
+
+/// kubectl dims the rows of pods that have ended.
+fn ended(object: &Value) -> Option<Value> {
+    let message = match text(object, "/status/phase") {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return None,
+    };
+    let reason = text(object, "/status/phase");
+    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
+}
+
+fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let summary = Summary::of(pod);
     let mut restarts = summary.restarts.to_string();
     if let (1.., Some(last)) = (summary.restarts, summary.last_restart) {
-        let ago = age::human_duration(now.as_second().saturating_sub(last.as_second()));
+        let ago = human_duration(now.as_second().saturating_sub(last.as_second()));
         restarts = format!("{restarts} ({ago} ago)");
     }
     let ip = text(pod, "/status/podIPs/0/ip");
@@ -18,7 +31,7 @@ pub(super) fn cells(pod: &Value, age: Value, now: Timestamp) -> Vec<Value> {
         format!("{}/{}", summary.ready, summary.total).into(),
         summary.reason.into(),
         restarts.into(),
-        age,
+        age(pod, now),
         or(or(ip, text(pod, "/status/podIP")), "<none>").into(),
         or(text(pod, "/spec/nodeName"), "<none>").into(),
         or(text(pod, "/status/nominatedNodeName"), "<none>").into(),

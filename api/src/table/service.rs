@@ -1,10 +1,13 @@
 //! Rows of services.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{labels, or, text};
+use super::{Printer, age, labels, or, text};
 
-pub(super) fn cells(service: &Value, age: Value) -> Vec<Value> {
+pub(crate) const SERVICE: Printer = Printer::new("Service", cells);
+
+fn cells(service: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &service["spec"];
     let ip =
         spec["clusterIPs"][0].as_str().or_else(|| spec["clusterIP"].as_str()).unwrap_or_default();
@@ -14,7 +17,7 @@ pub(super) fn cells(service: &Value, age: Value) -> Vec<Value> {
         or(ip, "<none>").into(),
         external(service).into(),
         ports(spec).into(),
-        age,
+        age(service, now),
         labels(&spec["selector"]).into(),
     ]
 }

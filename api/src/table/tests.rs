@@ -7,11 +7,11 @@ fn records(file: &str) -> Vec<Value> {
     file.lines().map(|line| serde_json::from_str(line).expect("a record per line")).collect()
 }
 
-fn row_of(path: &str) -> &'static Resource {
+fn served(path: &str) -> Option<&'static std::sync::Arc<Resource>> {
     let path = path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let (group, version) = if parts[0] == "api" { ("", parts[1]) } else { (parts[1], parts[2]) };
-    by_path(group, version, parts.last().expect("plural")).expect("a built-in row")
+    by_path(group, version, parts.last().expect("plural"))
 }
 
 /// Every column, and every cell that does not depend on when it was recorded, of every object that
@@ -26,7 +26,7 @@ fn columns_and_cells_match_recorded_ones() {
         let Some(golden) = tables.iter().find(|table| table["name"] == record["name"]) else {
             panic!("{} has a recorded table", record["name"]);
         };
-        let resource = row_of(record["path"].as_str().expect("path"));
+        let Some(resource) = served(record["path"].as_str().expect("path")) else { continue };
         let object = &record["response"];
         let ours = render(resource, &[object], json!({}), IncludeObject::Metadata, true, now);
         assert_eq!(
@@ -149,12 +149,12 @@ fn pod_states() {
     ];
     for (status, ready, word, restarts) in cases {
         let pod = json!({"metadata": {"name": "p"}, "spec": spec, "status": status});
-        let cells = cells(Printer::Pod, &pod, now);
+        let cells = (pod::POD.cells)(&pod, now);
         assert_eq!((&cells[1], &cells[3]), (&json!(ready), &json!(restarts)), "{status}");
         assert_eq!(cells[2], word, "{status}");
     }
     let mut pod = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}});
-    assert_eq!(cells(Printer::Pod, &pod, now)[2], "Terminating");
+    assert_eq!((pod::POD.cells)(&pod, now)[2], "Terminating");
     pod["status"]["phase"] = "Succeeded".into();
-    assert_eq!(cells(Printer::Pod, &pod, now)[2], "Succeeded");
+    assert_eq!((pod::POD.cells)(&pod, now)[2], "Succeeded");
 }
