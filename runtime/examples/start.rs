@@ -78,6 +78,7 @@ fn sandbox(id: &str, root: &std::path::Path) -> SandboxSpec {
         labels: Default::default(),
         hostname: id.to_owned(),
         network: Network::Host,
+        namespaces: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),

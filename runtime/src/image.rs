@@ -20,6 +20,7 @@
 //! records/<hex>.json   one per image, named by its manifest's digest
 //! refs/<hex>.json      one per name, named by the digest of the name
 //! compiled/            machine code of Wasm modules, kept by `crate::wasm::cache`
+//! leases/<hex>         one per image that was ever started, locked while it is being started or removed
 //! tmp/                 work in progress
 //! lock                 shared while something is added, exclusive for the sweep
 //! ```
@@ -45,4 +46,4 @@ pub use manifest::platform::Preference;
 pub use model::{Image, ImageConfig, ImageKind};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Credentials, RegistryError};
-pub use store::{ImageStore, ImageStoreConfig, Pruned, Removed};
+pub use store::{ImageStore, ImageStoreConfig, Lease, Pruned, Removed};

@@ -8,4 +8,5 @@ mod environment;
 mod steps;
 
 pub use environment::{argv, environment};
+pub(crate) use steps::can_mount;
 pub use steps::plan;

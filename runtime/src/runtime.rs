@@ -125,7 +125,9 @@ impl Runtime {
         sandbox: &str,
         spec: ContainerSpec,
     ) -> Result<ContainerStatus, StartError> {
-        let image = self.inner.images.get(&spec.image);
+        // Held until the container is on record, or has failed to start.
+        let lease = self.inner.images.lease(&spec.image).await;
+        let image = lease.as_ref().map(|lease| lease.image().clone());
         let code = match &image {
             Some(image) if matches!(image.kind, ImageKind::Wasm { .. }) => {
                 let compiled = self.inner.images.ensure_compiled(image).await;
@@ -134,7 +136,9 @@ impl Runtime {
             }
             Some(_) | None => None,
         };
-        self.inner.sandboxes.start(sandbox, spec, image, code).await
+        let started = self.inner.sandboxes.start(sandbox, spec, image, code).await;
+        drop(lease);
+        started
     }
 
     /// Sends the image's stop signal (default SIGTERM), SIGKILL to all of the container after `grace`,

@@ -8,8 +8,10 @@ mod adopt;
 mod create;
 mod in_use;
 mod plan;
+mod prepare;
 mod remove;
 mod start;
+mod stop;
 mod view;
 
 use std::collections::BTreeMap;

@@ -23,6 +23,7 @@ mod container;
 mod daemon;
 mod event_loop;
 mod output;
+mod pid_namespace;
 pub(crate) mod proto;
 pub(crate) mod record;
 mod spawn;

@@ -22,6 +22,9 @@ pub struct SandboxSpec {
     pub hostname: String,
     /// How the sandbox is connected.
     pub network: Network,
+    /// Which namespaces its containers share, and with whom.
+    #[serde(default)]
+    pub namespaces: Namespaces,
     /// Contents of `/etc/hosts` in every container.
     pub hosts: String,
     /// Contents of `/etc/resolv.conf` in every container.
@@ -30,6 +33,29 @@ pub struct SandboxSpec {
     pub resources: Resources,
     /// Directory that receives `<container>/<attempt>.log`.
     pub log_dir: PathBuf,
+}
+
+/// Namespaces that a pod may ask to share. Where nothing is isolated, they mean nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Namespaces {
+    /// Whose processes a container sees.
+    pub pid: PidNamespace,
+    /// The host's System V IPC, POSIX message queues and `/dev/shm`, instead of the sandbox's own.
+    pub host_ipc: bool,
+}
+
+/// Whose processes a container sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PidNamespace {
+    /// Its own; its first process is the namespace's.
+    #[default]
+    Container,
+    /// Those of all containers of the sandbox.
+    Sandbox,
+    /// All of the host's.
+    Host,
 }
 
 /// How a sandbox reaches the network.

@@ -9,6 +9,8 @@ mod confinement;
 mod hostile;
 #[path = "sandbox/lifecycle.rs"]
 mod lifecycle;
+#[path = "sandbox/namespaces.rs"]
+mod namespaces;
 #[path = "sandbox/network.rs"]
 mod network;
 #[path = "sandbox/node.rs"]

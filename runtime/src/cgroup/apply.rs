@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal};
 
+use super::devices::{self, DeviceFilter};
 use super::plan::CgroupPlan;
 
 /// How often an emptied cgroup is tried to be removed before giving up: its last process may still be
@@ -27,7 +29,7 @@ pub struct CgroupError {
     pub source: io::Error,
 }
 
-/// Makes the cgroup and writes its limits; a cgroup that exists is fine.
+/// Makes the cgroup, writes its limits and restricts its devices; a cgroup that exists is fine.
 pub fn create(plan: &CgroupPlan) -> Result<(), CgroupError> {
     let failed = |operation, path: &Path| {
         let path = path.to_path_buf();
@@ -46,7 +48,17 @@ pub fn create(plan: &CgroupPlan) -> Result<(), CgroupError> {
             other => other.map_err(failed("write", &write.file))?,
         }
     }
+    if let Some(filter) = &plan.device_filter {
+        restrict_devices(filter).map_err(failed("restrict devices in", &filter.cgroup))?;
+    }
     Ok(())
+}
+
+/// The program goes when the cgroup does.
+fn restrict_devices(filter: &DeviceFilter) -> io::Result<()> {
+    let cgroup = fs::File::open(&filter.cgroup)?;
+    let program = crate::sys::load_device_program(&devices::program(&filter.rules))?;
+    crate::sys::attach_device_program(cgroup.as_fd(), program.as_fd())
 }
 
 /// Sends SIGKILL to every process of the cgroup and of those below it.

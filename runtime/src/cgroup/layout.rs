@@ -1,6 +1,8 @@
 //! Which hierarchies are mounted where.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,11 +19,13 @@ pub enum Controller {
     Memory,
     /// Number of tasks.
     Pids,
+    /// Which devices may be used; v2 has a program in the cgroup instead.
+    Devices,
 }
 
 impl Controller {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Cpu, Self::Cpuacct, Self::Memory, Self::Pids];
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Cpuacct, Self::Memory, Self::Pids, Self::Devices];
 
     /// The kernel's name.
     pub fn name(self) -> &'static str {
@@ -30,6 +34,7 @@ impl Controller {
             Self::Cpuacct => "cpuacct",
             Self::Memory => "memory",
             Self::Pids => "pids",
+            Self::Devices => "devices",
         }
     }
 }
@@ -55,31 +60,28 @@ impl Layout {
     }
 
     /// The same from text; `controllers` reads `cgroup.controllers` of a v2 mount.
+    ///
+    /// A hierarchy may be mounted several times. The mount that shows it from its root is taken, and of
+    /// those the one in the usual place.
     fn from_mountinfo(table: &str, controllers: impl Fn(&Path) -> String) -> Self {
+        let mut mounts: Vec<Mounted> = table.lines().filter_map(Mounted::parse).collect();
+        // Stable: the first mounted wins among equals.
+        mounts.sort_by_key(Mounted::rank);
         let mut layout = Self::default();
-        for line in table.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let Some(mount) = left.split(' ').nth(4).map(PathBuf::from) else { continue };
-            let mut right = right.split(' ');
-            let kind = right.next().unwrap_or_default();
-            let options = right.nth(1).unwrap_or_default();
-            match kind {
-                "cgroup2" if layout.v2.is_none() => {
-                    let offered = controllers(&mount);
-                    layout.v2_controllers = Controller::ALL
-                        .into_iter()
-                        .filter(|c| offered.split_whitespace().any(|o| o == c.name()))
-                        .collect();
-                    layout.v2 = Some(mount);
-                }
-                "cgroup" => {
-                    for controller in Controller::ALL {
-                        if options.split(',').any(|option| option == controller.name()) {
-                            layout.v1.entry(controller).or_insert_with(|| mount.clone());
-                        }
+        for mount in mounts {
+            if mount.v2 && layout.v2.is_none() {
+                let offered = controllers(&mount.at);
+                layout.v2_controllers = Controller::ALL
+                    .into_iter()
+                    .filter(|c| offered.split_whitespace().any(|o| o == c.name()))
+                    .collect();
+                layout.v2 = Some(mount.at);
+            } else if !mount.v2 {
+                for controller in Controller::ALL {
+                    if mount.options.split(',').any(|option| option == controller.name()) {
+                        layout.v1.entry(controller).or_insert_with(|| mount.at.clone());
                     }
                 }
-                _ => {}
             }
         }
         layout
@@ -116,9 +118,98 @@ impl Layout {
     }
 }
 
+/// One cgroup mount of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+struct Mounted<'a> {
+    v2: bool,
+    /// Shows the hierarchy from its root, not from some cgroup in it on.
+    whole: bool,
+    at: PathBuf,
+    /// v1: the controllers, among other options.
+    options: &'a str,
+}
+
+impl<'a> Mounted<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut file_system = file_system.split(' ');
+        let v2 = match file_system.next()? {
+            "cgroup2" => true,
+            "cgroup" => false,
+            _ => return None,
+        };
+        let options = file_system.nth(1).unwrap_or_default();
+        let mut mount = mount.split(' ').skip(3);
+        let whole = mount.next()? == "/";
+        Some(Self { v2, whole, at: unescape(mount.next()?), options })
+    }
+
+    /// The smallest is the best.
+    fn rank(&self) -> (bool, u8) {
+        let place = match &self.at {
+            at if at == Path::new("/sys/fs/cgroup") => 0,
+            at if at.parent() == Some(Path::new("/sys/fs/cgroup")) => 1,
+            _ => 2,
+        };
+        (!self.whole, place)
+    }
+}
+
+/// A path of mountinfo, where white space and backslashes are written as three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal = tail
+            .get(..3)
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &tail[3..] } else { tail };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_real_hierarchy_is_preferred_wherever_it_stands_in_the_table() {
+        let line = |root: &str, at: &str| {
+            format!("33 29 0:29 {root} {at} rw,relatime shared:4 - cgroup2 cgroup2 rw")
+        };
+        let table = |mounts: &[(&str, &str)]| -> String {
+            mounts.iter().map(|(root, at)| line(root, at) + "\n").collect()
+        };
+        for (mounts, chosen) in [
+            // A copy that somebody made for a container.
+            (&[("/", "/run/x/cgroup"), ("/", "/sys/fs/cgroup")][..], "/sys/fs/cgroup"),
+            (&[("/", "/mnt"), ("/", "/sys/fs/cgroup/unified")], "/sys/fs/cgroup/unified"),
+            (&[("/pod", "/sys/fs/cgroup"), ("/", "/mnt/all")], "/mnt/all"),
+            (&[("/pod", "/sys/fs/cgroup")], "/sys/fs/cgroup"),
+            (&[("/", "/a"), ("/", "/b")], "/a"),
+            (&[("/", "/my\\040cgroups/with\\134slash")], "/my cgroups/with\\slash"),
+        ] {
+            let layout = Layout::from_mountinfo(&table(mounts), |_| String::new());
+            assert_eq!(layout.v2, Some(PathBuf::from(chosen)), "{mounts:?}");
+        }
+        let v1 = "30 29 0:26 /docker/1 /mnt/memory rw - cgroup cgroup rw,memory\n\
+                  31 29 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory";
+        let layout = Layout::from_mountinfo(v1, |_| String::new());
+        assert_eq!(layout.v1[&Controller::Memory], Path::new("/sys/fs/cgroup/memory"));
+    }
+
+    #[test]
+    fn what_is_no_octal_number_stays_as_it_is() {
+        for (text, path) in [
+            ("/a\\040b", "/a b"),
+            ("/a\\04", "/a\\04"),
+            ("/a\\xyz", "/a\\xyz"),
+            ("/a\\777", "/a\\777"),
+        ] {
+            assert_eq!(unescape(text), Path::new(path));
+        }
+    }
 
     #[test]
     fn the_three_kinds_of_host_are_told_apart() {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::devices::{self, DeviceAccess, DeviceFilter};
 use super::layout::{Controller, Layout};
 use crate::spec::Resources;
 
@@ -35,6 +36,8 @@ pub struct CgroupPlan {
     pub memory: Option<PathBuf>,
     /// Where CPU time is counted.
     pub cpu: Option<PathBuf>,
+    /// What its processes may do with devices (v2); anything if `None`.
+    pub device_filter: Option<DeviceFilter>,
 }
 
 /// One value for one file.
@@ -76,9 +79,16 @@ pub fn container_plan(
     sandbox: &str,
     container: &str,
     resources: &Resources,
+    access: DeviceAccess,
 ) -> CgroupPlan {
     let path = Path::new(root).join(sandbox).join(container);
     let mut plan = plan(layout, &path, Some(resources), false);
+    if access == DeviceAccess::Default {
+        match layout.v1.get(&Controller::Devices) {
+            Some(mount) => plan.writes.extend(devices::v1_writes(&mount.join(&path))),
+            None => plan.device_filter = plan.born_in.as_deref().map(devices::v2_filter),
+        }
+    }
     if let (Some(directory), true) = (&plan.born_in, plan.memory == plan.born_in) {
         // Out of memory ends the container, not one of its processes: the kubelet's default on v2.
         plan.writes.push(write(directory.join("memory.oom.group"), 1, true));
@@ -173,7 +183,7 @@ fn v1_writes(controller: Controller, directory: &Path, resources: &Resources) ->
                 writes.push(write(directory.join("pids.max"), tasks, false));
             }
         }
-        Controller::Cpuacct => {}
+        Controller::Cpuacct | Controller::Devices => {}
     }
     writes
 }
@@ -201,7 +211,7 @@ fn v2_writes(controller: Controller, directory: &Path, resources: &Resources) ->
                 writes.push(write(directory.join("pids.max"), tasks, false));
             }
         }
-        Controller::Cpuacct => {}
+        Controller::Cpuacct | Controller::Devices => {}
     }
     writes
 }
@@ -229,7 +239,7 @@ mod tests {
             v2_controllers: vec![Controller::Cpu, Controller::Memory, Controller::Pids],
             ..Layout::default()
         };
-        let plan = container_plan(&layout, "wharf", "s", "app", &RESOURCES);
+        let plan = container_plan(&layout, "wharf", "s", "app", &RESOURCES, DeviceAccess::All);
         assert_eq!(
             text(&plan),
             [
@@ -268,7 +278,7 @@ mod tests {
             v2: Some("/c/unified".into()),
             v2_controllers: vec![],
         };
-        let plan = container_plan(&layout, "w", "s", "app", &RESOURCES);
+        let plan = container_plan(&layout, "w", "s", "app", &RESOURCES, DeviceAccess::All);
         assert_eq!(
             text(&plan),
             [
@@ -285,6 +295,31 @@ mod tests {
         );
         assert_eq!(plan.born_in, Some("/c/unified/w/s/app".into()));
         assert_eq!(plan.memory, Some("/c/mem/w/s/app".into()));
+    }
+
+    #[test]
+    fn devices_are_refused_by_v1_where_it_can_and_else_by_v2() {
+        let none = Resources::default();
+        let both = Layout {
+            v1: [(Controller::Devices, "/c/devices".into())].into(),
+            v2: Some("/c/unified".into()),
+            v2_controllers: vec![],
+        };
+        let plan = container_plan(&both, "w", "s", "app", &none, DeviceAccess::Default);
+        assert_eq!(text(&plan)[0], "/c/devices/w/s/app/devices.deny=a");
+        assert_eq!(plan.join, [Path::new("/c/devices/w/s/app/cgroup.procs")]);
+        assert_eq!(plan.device_filter, None);
+
+        let v2 = Layout { v1: Default::default(), ..both.clone() };
+        let plan = container_plan(&v2, "w", "s", "app", &none, DeviceAccess::Default);
+        assert_eq!(text(&plan), [] as [&str; 0]);
+        let filter = plan.device_filter.expect("a filter");
+        assert_eq!(filter.cgroup, Path::new("/c/unified/w/s/app"));
+
+        for layout in [both, v2] {
+            let plan = container_plan(&layout, "w", "s", "app", &none, DeviceAccess::All);
+            assert_eq!((text(&plan), plan.device_filter), (vec![], None));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use nix::sched::CloneFlags as Unshare;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::{Ability, HostFacts};
-use crate::cgroup::{self, Controller, Layout};
+use crate::cgroup::{self, Controller, DeviceAccess, Layout};
 use crate::sys::{CloneFlags, clone_probe};
 
 /// What building a sandbox takes.
@@ -39,6 +39,10 @@ pub(super) fn probe(root: &Path, cgroup_root: &str) -> HostFacts {
         };
         Ability { name: name.to_owned(), why_not }
     };
+    let device_access = match &cgroups.why_not {
+        Some(why_not) => Err(why_not.clone()),
+        None => device_access(&layout, cgroup_root),
+    };
     HostFacts {
         root: ability("root", root_rights()),
         user_namespaces: namespace("user namespaces", CloneFlags::USER),
@@ -52,6 +56,7 @@ pub(super) fn probe(root: &Path, cgroup_root: &str) -> HostFacts {
         cpu_limits: controller("cpu limits", Controller::Cpu),
         memory_limits: controller("memory limits", Controller::Memory),
         pids_limits: controller("task limits", Controller::Pids),
+        device_access: ability("device access", device_access),
         cgroup_kill: ability("cgroup.kill", cgroup_kill(&layout)),
         bridge: ability("bridge and veth", bridge()),
         seccomp: ability("seccomp", seccomp()),
@@ -157,6 +162,30 @@ fn cgroups(layout: &Layout, cgroup_root: &str) -> Result<(), String> {
     if !existed {
         let _ = cgroup::remove(&plan);
     }
+    outcome
+}
+
+fn device_access(layout: &Layout, cgroup_root: &str) -> Result<(), String> {
+    if !layout.has(Controller::Devices) && layout.v2.is_none() {
+        return Err(
+            "There is neither a v1 devices controller nor a v2 cgroup hierarchy; containers \
+                    are kept from devices by mount options alone."
+                .to_owned(),
+        );
+    }
+    // Beside the real root: making and removing it touches nothing that others use.
+    let root = format!("{cgroup_root}-probe-{}", std::process::id());
+    let none = Default::default();
+    let probe = cgroup::container_plan(layout, &root, "s", "c", &none, DeviceAccess::Default);
+    let outcome = cgroup::create(&probe).map_err(|e| {
+        format!(
+            "A cgroup cannot be kept from devices: {} {}: {}.",
+            e.operation,
+            e.path.display(),
+            describe(&e.source)
+        )
+    });
+    let _ = cgroup::remove(&cgroup::root_plan(layout, &root));
     outcome
 }
 

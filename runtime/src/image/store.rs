@@ -1,6 +1,7 @@
 //! The images on this node.
 
 pub(crate) mod disk;
+mod lease;
 pub(crate) mod records;
 mod single_flight;
 mod sweep;
@@ -22,6 +23,7 @@ use super::model::{Image, ImageKind};
 use super::reference::Reference;
 use super::registry::Http;
 
+pub use lease::Lease;
 pub use sweep::{Pruned, Removed};
 
 /// Downloads at once, over all pulls: as many as kubelets and Docker run by default.

@@ -45,7 +45,7 @@ pub(super) fn overlay_root(
     let options = std::ffi::CString::new(options)
         .map_err(|_| LaunchError::step("mount", subject(), Errno::INVAL))?;
     // No device node of an image or made by the container can be opened: the ones it may use are bound
-    // into /dev one by one. This is what a device cgroup does elsewhere, on every cgroup version.
+    // into /dev one by one. The cgroup refuses them as well, to a container that can change its mounts.
     rustix::mount::mount(
         "overlay",
         at,

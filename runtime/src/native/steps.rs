@@ -7,6 +7,7 @@ use super::defaults::{
     CAPABILITIES, DEVICE_LINKS, DEVICES, MASKED_PATHS, OPEN_FILES, READ_ONLY_PATHS,
 };
 use super::{argv, environment};
+use crate::cgroup::Controller;
 use crate::image::ImageConfig;
 use crate::launch::plan::{Attributes, Exec, Filter, LaunchPlan, Limit, Step, UserStep};
 use crate::launch::{Surroundings, bind_mounts, join_steps};
@@ -95,7 +96,10 @@ fn kernel_mounts(steps: &mut Vec<Step>, spec: &ContainerSpec, around: &Surroundi
     steps.push(mount("devpts", "/dev/pts", &options, attributes));
     steps.push(mount("mqueue", "/dev/mqueue", &[], INERT));
     if !mounts_over(spec, "/dev/shm") {
-        let source = around.directory.join("shm");
+        let source = match around.sandbox.namespaces.host_ipc {
+            true => PathBuf::from("/dev/shm"),
+            false => around.directory.join("shm"),
+        };
         steps.push(Step::Bind { source, target: "/dev/shm".to_owned(), attributes: INERT });
     }
     let system = Attributes { read_only: !privileged, ..INERT };
@@ -116,7 +120,12 @@ fn cgroup_mounts(
     }
     let writable = Attributes { read_only: false, ..attributes };
     let mut steps = vec![mount("tmpfs", AT, &[("mode", "755"), ("size", "64k")], writable)];
+    let devices = around.layout.v1.get(&Controller::Devices);
     for source in &around.cgroup.directories {
+        // A container that can mount would make it writable and permit itself every device.
+        if attributes.read_only && devices.is_some_and(|mount| source.starts_with(mount)) {
+            continue;
+        }
         let hierarchy = around
             .layout
             .v1
@@ -128,6 +137,11 @@ fn cgroup_mounts(
         let Some(name) = hierarchy else { continue };
         let target = format!("{AT}/{name}");
         steps.push(Step::Bind { source: source.clone(), target, attributes });
+        // Of controllers that share a hierarchy (`cpu,cpuacct`) each is looked for under its own name.
+        for alone in name.split(',').filter(|alone| *alone != name) {
+            let target = format!("{AT}/{alone}");
+            steps.push(Step::Symlink { target, link: name.clone() });
+        }
     }
     if attributes.read_only {
         steps.push(Step::ReadOnlyPath { target: AT.to_owned() });
@@ -166,6 +180,13 @@ fn user(spec: &ContainerSpec, image_user: &str) -> UserStep {
         supplementary_gids: spec.user.supplementary_gids.clone(),
         must_be_non_root: spec.user.must_be_non_root,
     }
+}
+
+/// Whether a container can change mounts, and with them take `nodev` off, without being meant to use
+/// devices.
+pub(crate) fn can_mount(security: &Security) -> bool {
+    let has = |keep: Vec<String>| keep.iter().any(|name| name == "CAP_SYS_ADMIN");
+    !security.privileged && capabilities(security).is_ok_and(has)
 }
 
 /// Defaults, minus drops, plus additions; `ALL` in either; everything if privileged.

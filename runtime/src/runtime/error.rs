@@ -193,6 +193,9 @@ pub enum StartError {
         /// What it said.
         message: String,
     },
+    /// The task was interrupted.
+    #[error("starting the container was interrupted")]
+    Interrupted,
     /// A file of the container could not be handled.
     #[error("cannot {operation} {path}", path = path.display())]
     File {

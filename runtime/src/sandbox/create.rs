@@ -65,13 +65,19 @@ impl Sandboxes {
         record: &SandboxRecord,
         directory: &SandboxDir,
     ) -> Result<std::sync::Arc<Sandbox>, SandboxError> {
-        write_files(record, directory)?;
-        if record.isolated {
-            let root = cgroup::root_plan(&self.host.cgroup_layout, &self.config.cgroup_root);
-            cgroup::create(&root)
-                .and_then(|()| cgroup::create(&record.cgroup))
-                .map_err(|source| SandboxError::Cgroup { source })?;
-        }
+        let root = cgroup::root_plan(&self.host.cgroup_layout, &self.config.cgroup_root);
+        let (new, place) = (record.clone(), directory.clone());
+        tokio::task::spawn_blocking(move || {
+            write_files(&new, &place)?;
+            if new.isolated {
+                cgroup::create(&root)
+                    .and_then(|()| cgroup::create(&new.cgroup))
+                    .map_err(|source| SandboxError::Cgroup { source })?;
+            }
+            Ok(())
+        })
+        .await
+        .map_err(|e| SandboxError::Shim { message: e.to_string() })??;
         spawn(&self.config.executable, directory).await.map_err(|error| match error {
             SpawnError::Start(source) => {
                 SandboxError::SpawnShim { executable: self.config.executable.clone(), source }

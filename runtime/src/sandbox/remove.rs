@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 
 use super::Sandboxes;
 use crate::cgroup;
@@ -41,17 +41,15 @@ impl Sandboxes {
 
 /// Asks the shim to kill everything and end, and waits for its process to be gone.
 async fn end(shim: &Client) {
-    let pidfd = Pid::from_raw(shim.pid() as i32)
-        .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
     let asked = tokio::time::timeout(QUIT, shim.call(Operation::Quit)).await;
-    let Some(pidfd) = pidfd else { return };
+    let Some(process) = shim.process() else { return };
     if !matches!(asked, Ok(Ok(_))) {
         tracing::warn!(pid = shim.pid(), "a shim did not end in time and is killed");
-        let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
     }
     // Readable once the process is gone.
-    if let Ok(pidfd) = crate::sys::watch_descriptor(pidfd) {
-        let _ = tokio::time::timeout(QUIT, pidfd.readable()).await;
+    if let Ok(watched) = process.try_clone().and_then(crate::sys::watch_descriptor) {
+        let _ = tokio::time::timeout(QUIT, watched.readable()).await;
     }
 }
 

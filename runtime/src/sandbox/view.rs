@@ -5,12 +5,13 @@ use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::task::TaskTracker;
 
 use super::GREETING;
 use crate::cgroup;
 use crate::shim::Client;
+use crate::shim::proto::{Operation, Outcome};
 use crate::shim::record::{ContainerRecord, RECORD, SandboxDir, SandboxRecord, write_json};
 use crate::spec::{
     ContainerEvent, ContainerState, ContainerStatus, Exit, ExitReason, SandboxStatus,
@@ -19,19 +20,20 @@ use crate::spec::{
 /// What kubelet gives a container whose end nobody saw.
 const UNSEEN_END: i32 = 137;
 
+/// A killed process is gone in microseconds, unless the kernel waits for a disk in its name.
+const KILLED: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+
 /// One sandbox.
 pub(super) struct Sandbox {
     pub(super) record: SandboxRecord,
     pub(super) directory: SandboxDir,
     events: broadcast::Sender<ContainerEvent>,
-    state: Mutex<State>,
+    /// `None` once it is lost. While a connection is being made again, the one that broke.
+    shim: watch::Sender<Option<Client>>,
+    containers: Mutex<Containers>,
 }
 
-#[derive(Default)]
-struct State {
-    shim: Option<Client>,
-    containers: BTreeMap<(String, u32), ContainerRecord>,
-}
+type Containers = BTreeMap<(String, u32), ContainerRecord>;
 
 impl Sandbox {
     pub(super) fn new(
@@ -39,63 +41,70 @@ impl Sandbox {
         directory: SandboxDir,
         events: broadcast::Sender<ContainerEvent>,
     ) -> Arc<Self> {
-        Arc::new(Self { record, directory, events, state: Mutex::default() })
+        let (shim, containers) = (watch::Sender::new(None), Mutex::default());
+        Arc::new(Self { record, directory, events, shim, containers })
     }
 
     pub(super) fn status(&self) -> SandboxStatus {
-        let state = self.state.lock();
         let mut containers: Vec<ContainerStatus> =
-            state.containers.values().map(|record| record.status.clone()).collect();
+            self.containers.lock().values().map(|record| record.status.clone()).collect();
         containers.sort_by_key(|status| (started_at(&status.state), status.spec.attempt));
         SandboxStatus {
             spec: self.record.spec.clone(),
-            alive: state.shim.is_some(),
+            alive: self.shim.borrow().is_some(),
             created_at: self.record.created_at,
             containers,
         }
     }
 
     pub(super) fn shim(&self) -> Option<Client> {
-        self.state.lock().shim.clone()
+        self.shim.borrow().clone()
     }
 
     pub(super) fn set_shim(&self, shim: Client, containers: Vec<ContainerRecord>) {
-        let mut state = self.state.lock();
-        state.shim = Some(shim);
+        let mut known = self.containers.lock();
         for record in containers {
-            insert(&mut state, record);
+            insert(&mut known, record);
         }
+        drop(known);
+        // A connection that broke at once is being made again, or was found to be gone for good.
+        self.shim.send_if_modified(|present| {
+            let usable = present.is_none() && !shim.is_gone();
+            if usable {
+                *present = Some(shim);
+            }
+            usable
+        });
     }
 
     /// What the records on disk say, beneath what the shim says.
     pub(super) fn remember(&self, containers: Vec<ContainerRecord>) {
-        let mut state = self.state.lock();
+        let mut known = self.containers.lock();
         for record in containers {
-            state.containers.entry(key(&record)).or_insert(record);
+            known.entry(key(&record)).or_insert(record);
         }
     }
 
     pub(super) fn forget(&self, name: &str, attempt: u32) {
-        self.state.lock().containers.remove(&(name.to_owned(), attempt));
+        self.containers.lock().remove(&(name.to_owned(), attempt));
     }
 
     pub(super) fn container(&self, name: &str, attempt: u32) -> Option<ContainerStatus> {
-        let state = self.state.lock();
-        state.containers.get(&(name.to_owned(), attempt)).map(|record| record.status.clone())
+        let known = self.containers.lock();
+        known.get(&(name.to_owned(), attempt)).map(|record| record.status.clone())
     }
 
     pub(super) fn running(&self) -> Vec<ContainerRecord> {
-        let state = self.state.lock();
         let runs = |record: &&ContainerRecord| {
             matches!(record.status.state, ContainerState::Running { .. })
         };
-        state.containers.values().filter(runs).cloned().collect()
+        self.containers.lock().values().filter(runs).cloned().collect()
     }
 
     /// Attempts of a container, the oldest first.
     pub(super) fn attempts(&self, name: &str) -> Vec<ContainerRecord> {
-        let state = self.state.lock();
-        state.containers.values().filter(|r| r.status.spec.name == name).cloned().collect()
+        let known = self.containers.lock();
+        known.values().filter(|r| r.status.spec.name == name).cloned().collect()
     }
 
     pub(super) fn put(&self, record: ContainerRecord) {
@@ -104,15 +113,42 @@ impl Sandbox {
             container: record.status.spec.name.clone(),
             attempt: record.status.spec.attempt,
         };
-        insert(&mut self.state.lock(), record);
+        insert(&mut self.containers.lock(), record);
         let _ = self.events.send(event);
     }
 
-    /// The shim is gone: what still runs is killed, and its end recorded as unseen.
+    /// Asks the shim, and once more after every reconnection; `None` when it is gone.
+    pub(super) async fn ask(&self, operation: Operation) -> Option<Outcome> {
+        let mut connections = self.shim.subscribe();
+        loop {
+            let shim = connections.borrow_and_update().clone()?;
+            match shim.call(operation.clone()).await {
+                Ok(outcome) => return Some(outcome),
+                // Whoever noticed that the connection broke makes another, or finds the shim gone.
+                Err(_) => connections.changed().await.ok()?,
+            }
+        }
+    }
+
+    /// Waits until no attempt of a container runs in a sandbox whose shim is gone: its end is recorded by
+    /// whoever found the shim gone.
+    pub(super) async fn until_ended(&self, name: &str) {
+        let mut events = self.events.subscribe();
+        while self.running().iter().any(|record| record.status.spec.name == name) {
+            // Lagging behind means that there is something new to look at.
+            let _ = events.recv().await;
+        }
+    }
+
+    /// The shim cannot be reached: it and what still runs are killed, and the ends recorded as unseen.
     ///
     /// Blocking: kills, writes files.
     pub(super) fn lost(&self) {
-        self.state.lock().shim = None;
+        let shim = self.shim.send_replace(None);
+        // One that hangs would go on holding its containers where there is no cgroup to kill.
+        if let Some(shim) = shim.filter(|shim| !shim.kill(KILLED)) {
+            tracing::warn!(pid = shim.pid(), "a lost shim has been killed and is not gone yet");
+        }
         cgroup::kill(&self.record.cgroup);
         for mut record in self.running() {
             let ContainerState::Running { started_at, .. } = record.status.state else { continue };
@@ -146,8 +182,8 @@ impl Sandbox {
         match tokio::time::timeout(GREETING, connect).await {
             Ok(Ok((shim, containers))) => {
                 tracing::info!(sandbox = self.record.spec.id, "connected to a shim again");
-                self.state.lock().shim = Some(shim);
                 containers.into_iter().for_each(|record| self.put(record));
+                self.shim.send_replace(Some(shim));
             }
             Ok(Err(_)) | Err(_) => {
                 let _ = tokio::task::spawn_blocking(move || self.lost()).await;
@@ -187,14 +223,13 @@ fn key(record: &ContainerRecord) -> (String, u32) {
 }
 
 /// An end is final: a late "running" (a reply that overtook nothing, a record read early) never undoes it.
-fn insert(state: &mut State, record: ContainerRecord) {
+fn insert(known: &mut Containers, record: ContainerRecord) {
     let key = key(&record);
-    let ended = state
-        .containers
+    let ended = known
         .get(&key)
         .is_some_and(|known| matches!(known.status.state, ContainerState::Exited(_)));
     if !ended {
-        state.containers.insert(key, record);
+        known.insert(key, record);
     }
 }
 
@@ -206,64 +241,4 @@ fn started_at(state: &ContainerState) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::os::unix::net::{UnixListener, UnixStream};
-
-    use super::*;
-    use crate::shim::proto::{Message, frame};
-    use crate::spec::{Network, SandboxSpec};
-
-    fn record() -> SandboxRecord {
-        SandboxRecord {
-            spec: SandboxSpec {
-                id: "s".into(),
-                labels: Default::default(),
-                hostname: "h".into(),
-                network: Network::Host,
-                hosts: String::new(),
-                resolv_conf: String::new(),
-                resources: Default::default(),
-                log_dir: "/nonexistent".into(),
-            },
-            created_at: Timestamp::now(),
-            isolated: false,
-            cgroup: Default::default(),
-        }
-    }
-
-    fn greet(listener: &UnixListener) -> UnixStream {
-        let (mut client, _) = listener.accept().unwrap();
-        let hello = Message::Hello { pid: 1, containers: Vec::new() };
-        client.write_all(&frame(&hello).unwrap()).unwrap();
-        client
-    }
-
-    #[tokio::test]
-    async fn a_lost_connection_is_no_lost_shim() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join("shim.sock")).unwrap();
-        let tracker = TaskTracker::new();
-        let (events, mut heard) = broadcast::channel(8);
-        let directory = SandboxDir::new(folder.path().to_path_buf());
-        let sandbox = Sandbox::new(record(), directory, events);
-        let first = tokio::task::spawn_blocking(move || (greet(&listener), listener));
-        let connect = Client::connect(&sandbox.directory, &tracker, sandbox.observer(&tracker));
-        let (shim, _) = connect.await.unwrap();
-        sandbox.set_shim(shim, Vec::new());
-        let (client, listener) = first.await.unwrap();
-
-        // Cut off, and there again.
-        drop(client);
-        let client = tokio::task::spawn_blocking(move || greet(&listener)).await.unwrap();
-        assert!(
-            sandbox.status().alive && heard.try_recv().is_err(),
-            "nobody was told that the sandbox died"
-        );
-
-        // Cut off for good: the listener is gone as well.
-        drop(client);
-        assert_eq!(heard.recv().await.unwrap().container, "");
-        assert!(!sandbox.status().alive);
-    }
-}
+mod tests;

@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
@@ -45,6 +48,8 @@ type Call = (Operation, oneshot::Sender<Outcome>);
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pid: u32,
+    /// `None` if the process was gone when its greeting was read.
+    process: Option<Arc<OwnedFd>>,
     calls: mpsc::Sender<Call>,
 }
 
@@ -68,14 +73,38 @@ impl Client {
         let Ok(Message::Hello { pid, containers }) = serde_json::from_slice(&first) else {
             return Err(ClientError::Protocol);
         };
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let process = process
+            .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
+            .map(Arc::new);
         let (calls, queue) = mpsc::channel(QUEUE);
         tracker.spawn(converse(framed, queue, observer));
-        Ok((Self { pid, calls }, containers))
+        Ok((Self { pid, process, calls }, containers))
     }
 
     /// The shim's process.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether the connection has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.calls.is_closed()
+    }
+
+    /// A descriptor of its process, which cannot come to mean another one; `None` if that was gone when
+    /// this connection was made.
+    pub(crate) fn process(&self) -> Option<&Arc<OwnedFd>> {
+        self.process.as_ref()
+    }
+
+    /// Kills the process and waits until it is gone; `false` if it is not by then. Blocking.
+    pub(crate) fn kill(&self, patience: Timespec) -> bool {
+        let Some(process) = &self.process else { return true };
+        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+        // Readable once the process is gone.
+        let mut waited = [PollFd::new(process, PollFlags::IN)];
+        rustix::event::poll(&mut waited, Some(&patience)).is_ok_and(|ready| ready > 0)
     }
 
     /// Asks, and waits for the answer.
@@ -120,5 +149,7 @@ async fn converse(
             }
         }
     }
+    // Calls fail from here on, so that nobody takes this connection for one that works.
+    drop(queue);
     observer.gone();
 }

@@ -20,7 +20,7 @@ use crate::launch::plan::Exec;
 use crate::launch::report::{Report, Reporter};
 use crate::launch::{LaunchError, LaunchPlan};
 use crate::log::writer::{LogWriter, Stream};
-use crate::spec::{ContainerState, ContainerStatus, Exit, ExitReason};
+use crate::spec::{ContainerState, ContainerStatus, Exit, ExitReason, PidNamespace};
 use crate::sys::{CloneFlags, Cloned};
 
 /// What containerd gives a container that did not start.
@@ -85,7 +85,7 @@ fn failed<E: std::fmt::Display>(operation: &'static str) -> impl Fn(E) -> CloneF
 
 impl Container {
     /// Makes the cgroup and the log, and clones the child.
-    pub(super) fn start(start: Start) -> Result<Self, CloneFailure> {
+    pub(super) fn start(start: Start, pids: PidNamespace) -> Result<Self, CloneFailure> {
         let log = LogWriter::open(&start.log_path).map_err(failed("open the log"))?;
         // A cgroup left from the last attempt would bring its counters along.
         cgroup::remove(&start.cgroup).map_err(failed("remove the last attempt's cgroup"))?;
@@ -102,10 +102,11 @@ impl Container {
             (pipe()?, pipe()?, pipe()?);
         let born_in = start.cgroup.born_in.as_ref().map(File::open).transpose();
         let born_in = born_in.map_err(failed("open the cgroup"))?;
-        let namespaces = if start.plan.isolated {
-            CloneFlags::PID.and(CloneFlags::MOUNT)
-        } else {
-            CloneFlags::default()
+        let namespaces = match (start.plan.isolated, pids) {
+            (false, _) => CloneFlags::default(),
+            (true, PidNamespace::Container) => CloneFlags::PID.and(CloneFlags::MOUNT),
+            // Born into the one that the shim's children belong to.
+            (true, PidNamespace::Sandbox | PidNamespace::Host) => CloneFlags::MOUNT,
         };
         let started_at = Timestamp::now();
         let cloned = crate::sys::clone_process(namespaces, born_in.as_ref().map(AsFd::as_fd));

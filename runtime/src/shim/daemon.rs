@@ -14,10 +14,11 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 
 use super::event_loop::Shim;
+use super::pid_namespace;
 use super::record::{SandboxDir, SandboxRecord, read_json, replace};
 use super::spawn::READY;
 use crate::net;
-use crate::spec::Network;
+use crate::spec::{Network, PidNamespace};
 use crate::sys::{CloneFlags as Namespaces, Cloned};
 
 /// Size of the `/dev/shm` that a sandbox's containers share; the usual default.
@@ -130,7 +131,9 @@ fn surroundings(record: &SandboxRecord, directory: &SandboxDir) -> Result<(), St
     if !record.isolated {
         return Ok(());
     }
-    let own = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    let namespaces = record.spec.namespaces;
+    let mut own = CloneFlags::CLONE_NEWUTS;
+    own.set(CloneFlags::CLONE_NEWIPC, !namespaces.host_ipc);
     match &record.spec.network {
         Network::Pod { address, gateway, bridge } => {
             let host = net::Netlink::open().map_err(failed("open the host's network"))?;
@@ -145,6 +148,12 @@ fn surroundings(record: &SandboxRecord, directory: &SandboxDir) -> Result<(), St
         }
     }
     nix::unistd::sethostname(&record.spec.hostname).map_err(failed("set the host name"))?;
+    if namespaces.pid == PidNamespace::Sandbox {
+        pid_namespace::share().map_err(failed("share a pid namespace"))?;
+    }
+    if namespaces.host_ipc {
+        return Ok(());
+    }
     let shm = directory.shm();
     fs::create_dir_all(&shm).map_err(failed("make the directory for /dev/shm"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;

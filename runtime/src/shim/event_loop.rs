@@ -257,7 +257,7 @@ impl Shim {
             let spec = &record.status.spec;
             spec.name != name || spec.attempt.saturating_add(1) >= attempt
         });
-        match Container::start(start.clone()) {
+        match Container::start(start.clone(), self.record.spec.namespaces.pid) {
             Ok(mut container) => {
                 container.start_waiter = Some(waiter);
                 self.adopt(container);

@@ -26,8 +26,9 @@ pub(crate) struct Request {
     pub(crate) operation: Operation,
 }
 
-/// What a shim can be asked to do.
-#[derive(Debug, Serialize, Deserialize)]
+/// What a shim can be asked to do. Each may be asked again by whoever lost the connection before the
+/// answer: a start of the same attempt gives its status, a second stop can only shorten the grace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub(crate) enum Operation {
     /// Start a container; answered when it runs or has failed to.

@@ -5,7 +5,7 @@
 //!                       shim.pid shim.sock shim.log
 //!                       hosts hostname resolv.conf nsswitch.conf shm/
 //!                       containers/<name>/<attempt>/record.json   the attempt's state
-//!                                                   upper/ work/ root/
+//!                                                   image upper/ work/ root/
 //! ```
 //!
 //! Files are replaced by rename, never written in place. There is no fsync: after a power failure no
@@ -79,16 +79,27 @@ impl SandboxDir {
 
     /// Every container record on disk; one that cannot be read is left out.
     pub(crate) fn container_records(&self) -> Vec<ContainerRecord> {
-        let directories = |path: &Path| -> Vec<PathBuf> {
-            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+        self.attempts().filter_map(|attempt| read_json(&attempt.join(RECORD)).ok()).collect()
+    }
+
+    /// Manifest digests of the images that attempts on disk are made from, also of those that have no
+    /// record yet.
+    pub(crate) fn images(&self) -> Vec<String> {
+        let named = |attempt: PathBuf| fs::read_to_string(attempt.join(IMAGE)).ok();
+        self.attempts().filter_map(named).collect()
+    }
+
+    fn attempts(&self) -> impl Iterator<Item = PathBuf> {
+        let directories = |path: &Path| {
+            fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path())
         };
-        directories(&self.containers())
-            .iter()
-            .flat_map(|name| directories(name))
-            .filter_map(|attempt| read_json(&attempt.join(RECORD)).ok())
-            .collect()
+        directories(&self.containers()).flat_map(move |name| directories(&name))
     }
 }
+
+/// Name of the file in an attempt's directory that says which image it is made from, by the digest of the
+/// manifest. It is there before the shim hears of the attempt.
+pub(crate) const IMAGE: &str = "image";
 
 /// Name of a container's record in its attempt's directory.
 pub(crate) const RECORD: &str = "record.json";

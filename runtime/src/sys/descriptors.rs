@@ -29,7 +29,7 @@ pub(crate) fn close_all_from(first: RawFd) -> io::Result<()> {
 
 /// Closes every descriptor but the standard streams and those in `keep`.
 ///
-/// Only in a cloned child that is about to exec and never returns to the code that owns the others.
+/// Only in a cloned child that never returns to the code that owns the others.
 pub(crate) fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<libc::c_uint> =
         keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).filter(|number| *number > 2).collect();

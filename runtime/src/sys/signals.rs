@@ -15,6 +15,12 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> 
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Leaves this process's dead children to the kernel: none becomes a zombie.
+pub(crate) fn ignore_children() {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
 /// Gives every signal its default action, as a program started by init would find them.
 ///
 /// Rust's start-up ignores SIGPIPE; a container must not inherit that.

@@ -150,3 +150,36 @@ fn a_realtime_stop_signal_arrives() {
         assert_eq!(node.exited("s", "c", 0).await.code, 9);
     });
 }
+
+/// Mount options keep devices away from those who cannot mount; the cgroup from the others.
+#[test]
+fn a_container_that_can_mount_cannot_open_the_hosts_devices() {
+    on_a_node(async |node| {
+        assert!(node.runtime.host().device_access.works(), "{:?}", node.runtime.host());
+        // 7:0 is the first loop device, 1:11 the kernel's log: on every machine.
+        let script = "exec 2>&1; mount -o remount,bind,dev / || exit 1; mount -o remount,bind,dev /dev || exit 2; \
+                      mknod /disk b 7 0 && mknod /dev/log c 1 11 && echo made; \
+                      true < /disk && echo opened; true > /disk && echo opened; true < /dev/log && echo opened; \
+                      mount -t tmpfs t /mnt && mknod /mnt/log c 1 11; true < /mnt/log && echo opened; \
+                      ls -d /sys/fs/cgroup/devices; \
+                      for d in null zero full random urandom ptmx; do true < /dev/$d && echo $d; done; \
+                      echo x > /dev/null && rm /disk && echo well";
+        let (exit, output) = node
+            .run_with(&format!("mkdir -p /mnt; {script}"), |spec| {
+                spec.security.add_capabilities = vec!["SYS_ADMIN".into()];
+            })
+            .await;
+        assert_eq!(exit.code, 0, "{output}");
+        assert!(output.starts_with("made\n"), "{output}");
+        assert_eq!(output.matches("not permitted").count(), 4, "{output}");
+        assert!(!output.contains("opened"), "{output}");
+        assert!(output.contains("/sys/fs/cgroup/devices: No such file"), "{output}");
+        assert!(output.ends_with("null\nzero\nfull\nrandom\nurandom\nptmx\nwell\n"), "{output}");
+
+        let script =
+            "mknod /disk b 7 0; true < /disk && echo opened; true < /dev/kmsg && echo read";
+        let privileged = |spec: &mut ContainerSpec| spec.security.privileged = true;
+        let (_, output) = node.run_with(script, privileged).await;
+        assert!(output.ends_with("read\n") && !output.contains("not permitted"), "{output}");
+    });
+}

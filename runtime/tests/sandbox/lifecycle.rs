@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use runtime::StartError;
+use runtime::sandbox::images_in_use;
 use runtime::spec::*;
+use runtime::{ImageStore, StartError};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use super::node::*;
 
@@ -128,6 +131,49 @@ fn a_stop_asks_first_and_kills_at_the_deadline() {
         fast.unwrap();
         node.runtime.stop_container("s", "late", LIMIT).await.expect("it does not run: fine");
         node.runtime.stop_container("s", "never", LIMIT).await.expect("it never was: fine");
+    });
+}
+
+/// A container is put together from layers that a tool beside the agent would remove if it could.
+#[test]
+fn an_image_is_not_pruned_while_a_container_is_started_from_it() {
+    on_a_node(async |node| {
+        let store = ImageStore::open(node.config.root.join("images")).await.unwrap();
+        let image = store.get(IMAGE).expect("the image");
+        let lease = node.config.root.join("images/leases").join(image.digest.hex());
+        let being_started = || {
+            std::fs::File::open(&lease).is_ok_and(|file| {
+                let alone = FlockOperation::NonBlockingLockExclusive;
+                rustix::fs::flock(&file, alone) == Err(Errno::WOULDBLOCK)
+            })
+        };
+        let prune = async || {
+            let root = node.config.root.clone();
+            store.prune(true, move || images_in_use(&root)).await.unwrap().deleted
+        };
+        for _ in 0..5 {
+            node.sandbox("s").await;
+            let over = std::cell::Cell::new(false);
+            let meanwhile = async {
+                while !over.get() {
+                    match being_started() {
+                        true => assert_eq!(prune().await, []),
+                        false => tokio::task::yield_now().await,
+                    }
+                }
+            };
+            let start = async {
+                let spec = shell("c", "cat /etc/passwd");
+                let started = node.runtime.start_container("s", spec).await;
+                over.set(true);
+                started.unwrap();
+            };
+            tokio::join!(meanwhile, start);
+            assert_eq!(node.exited("s", "c", 0).await.code, 0);
+            assert_eq!(prune().await, [], "it has run, and its files are still there");
+            node.runtime.remove_sandbox("s").await.unwrap();
+        }
+        assert_eq!(prune().await, [image.digest]);
     });
 }
 

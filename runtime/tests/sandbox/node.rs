@@ -73,6 +73,7 @@ impl Node {
             labels: [("who".to_owned(), "test".to_owned())].into(),
             hostname: format!("host-{id}"),
             network,
+            namespaces: Default::default(),
             hosts: "127.0.0.1 localhost\n10.1.2.3 friend\n".to_owned(),
             resolv_conf: "nameserver 10.96.0.10\n".to_owned(),
             resources: Resources::default(),

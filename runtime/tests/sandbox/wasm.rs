@@ -146,6 +146,7 @@ async fn unprivileged(folder: &Path) {
         labels: Default::default(),
         hostname: "s".into(),
         network: Network::Loopback { address },
+        namespaces: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),

@@ -39,7 +39,7 @@ struct Opened {
     folder: PathBuf,
     images: Vec<Candidate>,
     /// Kept until the images are in the store.
-    _draft: Option<crate::image::store::disk::Draft>,
+    draft: Option<crate::image::store::disk::Draft>,
 }
 
 impl ImageStore {
@@ -66,15 +66,30 @@ impl ImageStore {
         })
         .await
         .unwrap_or_else(|_| Err(interrupted()))?;
-        let mut images = Vec::new();
-        for candidate in opened.images {
-            images.push(self.load_one(&opened.folder, candidate).await?);
-        }
-        drop(lock);
+        let Opened { folder, images, draft } = opened;
+        let loaded = self.load_all(&folder, images).await;
         let store = self.inner.clone();
-        tokio::task::spawn_blocking(move || store.sweep_if_pending(""))
-            .await
-            .unwrap_or_else(|_| Err(interrupted()))?;
+        tokio::task::spawn_blocking(move || {
+            // Takes its time: it may hold gigabytes.
+            drop(draft);
+            drop(lock);
+            let images = loaded?;
+            store.sweep_if_pending("")?;
+            Ok(images)
+        })
+        .await
+        .unwrap_or_else(|_| Err(interrupted()))
+    }
+
+    async fn load_all(
+        &self,
+        folder: &Path,
+        candidates: Vec<Candidate>,
+    ) -> Result<Vec<Image>, ImageError> {
+        let mut images = Vec::new();
+        for candidate in candidates {
+            images.push(self.load_one(folder, candidate).await?);
+        }
         Ok(images)
     }
 
@@ -117,13 +132,13 @@ fn open(store: &Inner, path: &Path, name: Option<&str>) -> Result<Opened, ImageE
             |file| fs::read(path.join(file)).ok(),
             |digest| fs::read(path.join("blobs/sha256").join(digest.hex())).ok(),
         )?;
-        return Ok(Opened { folder: path.to_owned(), images, _draft: None });
+        return Ok(Opened { folder: path.to_owned(), images, draft: None });
     }
     let draft = store.disk.draft();
     match sniff_file(path).map_err(read)? {
         Content::Wasm => {
             let images = vec![plain(path, draft.path(), name)?];
-            Ok(Opened { folder: draft.path().to_owned(), images, _draft: Some(draft) })
+            Ok(Opened { folder: draft.path().to_owned(), images, draft: Some(draft) })
         }
         Content::Tar | Content::Gzip | Content::Zstd => {
             let archive = Archive::open(path, draft.path()).map_err(|error| {
@@ -134,7 +149,7 @@ fn open(store: &Inner, path: &Path, name: Option<&str>) -> Result<Opened, ImageE
                 }
             })?;
             let images = archived(path, &archive, name)?;
-            Ok(Opened { folder: draft.path().to_owned(), images, _draft: Some(draft) })
+            Ok(Opened { folder: draft.path().to_owned(), images, draft: Some(draft) })
         }
         other if path.extension().is_some_and(|extension| extension == "wasm") => {
             Err(not_wasm(path.display().to_string(), other))

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -24,10 +24,11 @@ pub(crate) struct Draft {
     path: PathBuf,
 }
 
-/// Held while adding to the store, or, exclusively, while sweeping it.
+/// A lock on a file, across processes: on the store's own while adding to it, or, exclusively, while
+/// sweeping it; on an image's lease. It ends with its process at the latest.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Disk {
@@ -42,6 +43,7 @@ impl Disk {
             disk.records(),
             disk.names(),
             disk.compiled(),
+            disk.leases(),
             disk.drafts(),
         ] {
             builder.create(folder)?;
@@ -87,6 +89,10 @@ impl Disk {
         self.root.join("compiled")
     }
 
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
     pub(crate) fn drafts(&self) -> PathBuf {
         self.root.join("tmp")
     }
@@ -119,24 +125,42 @@ impl Disk {
 
     /// Waits until no sweep is on. Sweeps hold the lock for milliseconds.
     pub(crate) fn lock_shared(&self) -> io::Result<Lock> {
-        self.lock(FlockOperation::LockShared)
+        lock(&self.root.join("lock"), FlockOperation::LockShared)
     }
 
     /// `None` while anybody, in any process, adds to the store.
     pub(crate) fn lock_exclusive(&self) -> io::Result<Option<Lock>> {
-        match self.lock(FlockOperation::NonBlockingLockExclusive) {
-            Ok(lock) => Ok(Some(lock)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        unless_held(lock(&self.root.join("lock"), FlockOperation::NonBlockingLockExclusive))
+    }
+}
+
+/// `None` if somebody else's lock is in the way.
+pub(super) fn unless_held(locked: io::Result<Lock>) -> io::Result<Option<Lock>> {
+    match locked {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks the file at `path`, which is made if missing.
+pub(super) fn lock(path: &Path, operation: FlockOperation) -> io::Result<Lock> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    flock(&file, operation)?;
+    Ok(Lock { file })
+}
+
+impl Lock {
+    /// Whether `path` still names the file that this lock is on.
+    pub(super) fn is_on(&self, path: &Path) -> io::Result<bool> {
+        let mine = self.file.metadata()?;
+        match fs::metadata(path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (mine.dev(), mine.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    fn lock(&self, operation: FlockOperation) -> io::Result<Lock> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(self.root.join("lock"))?;
-        flock(&file, operation)?;
-        Ok(Lock { _file: file })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Taking images away: names first, then records, then what no record mentions.
 //!
 //! A container's root is made of layer directories, so an image that a container uses keeps its
-//! record even without a name. Who uses what is the caller's knowledge.
+//! record even without a name. Who uses what is the caller's knowledge, asked for while nobody can start
+//! a container from the image in question ([`super::lease`]): a start that is not over holds its image.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -11,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::disk::{Draft, remove};
+use super::disk::{Draft, Lock, remove};
 use super::records::{Content, Record, Wanted};
 use super::{ImageStore, Inner, parse_wanted};
 use crate::image::digest::Digest;
@@ -41,28 +42,36 @@ pub struct Pruned {
 
 impl ImageStore {
     /// Takes a name away, and with the last name the image. Named by digest, the image loses all
-    /// names. `in_use` holds the manifest digests (`sha256:…`) of images that containers run from.
+    /// names. `in_use` tells the manifest digests (`sha256:…`) of images that containers run from; it is
+    /// asked when it matters, on a thread that may block.
     ///
     /// # Errors
     ///
     /// [`ImageError::NotFound`] when there is no such image.
-    pub async fn remove(&self, wanted: &str, in_use: &[String]) -> Result<Removed, ImageError> {
+    pub async fn remove(
+        &self,
+        wanted: &str,
+        in_use: impl Fn() -> Vec<String> + Send + 'static,
+    ) -> Result<Removed, ImageError> {
         let target = parse_wanted(wanted)?;
-        let in_use: HashSet<String> = in_use.iter().cloned().collect();
         self.blocking(wanted, move |inner, name| inner.remove(name, &target, &in_use)).await
     }
 
-    /// Removes images without a name, or with `all` every image that no container uses.
+    /// Removes images without a name, or with `all` every image that no container uses. `in_use` as for
+    /// [`ImageStore::remove`], asked once for every image that is to go.
     ///
     /// # Errors
     ///
     /// [`ImageError::Storage`] when the store's files cannot be read or removed.
-    pub async fn prune(&self, all: bool, in_use: &[String]) -> Result<Pruned, ImageError> {
-        let in_use: HashSet<String> = in_use.iter().cloned().collect();
+    pub async fn prune(
+        &self,
+        all: bool,
+        in_use: impl Fn() -> Vec<String> + Send + 'static,
+    ) -> Result<Pruned, ImageError> {
         self.blocking("", move |inner, _| inner.prune(all, &in_use)).await
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         reference: &str,
         work: impl FnOnce(&Inner, &str) -> Result<T, ImageError> + Send + 'static,
@@ -80,7 +89,7 @@ impl Inner {
         &self,
         wanted: &str,
         target: &Wanted,
-        in_use: &HashSet<String>,
+        in_use: &impl Fn() -> Vec<String>,
     ) -> Result<Removed, ImageError> {
         let failed = |source| ImageError::storage("remove", wanted, self.disk.root(), source);
         let record = self.disk.find(target).map_err(failed)?;
@@ -102,27 +111,43 @@ impl Inner {
             self.disk.remove_name(name).map_err(failed)?;
         }
         let mut removed = Removed { untagged, ..Removed::default() };
-        if left.is_empty() && !in_use.contains(&digest.to_string()) {
-            self.disk.remove_record(&digest).map_err(failed)?;
+        if left.is_empty()
+            && let Some(lease) = self.unused(&digest, in_use).map_err(failed)?
+        {
+            self.disk.remove_leased(&digest, lease).map_err(failed)?;
             removed.deleted = Some(digest);
             removed.freed = self.sweep(wanted)?;
         }
         Ok(removed)
     }
 
-    fn prune(&self, all: bool, in_use: &HashSet<String>) -> Result<Pruned, ImageError> {
+    /// The right to remove an image, if no container is or will soon be made from it.
+    fn unused(
+        &self,
+        image: &Digest,
+        in_use: &impl Fn() -> Vec<String>,
+    ) -> io::Result<Option<Lock>> {
+        // The lease first: what was being started before it is in use after it.
+        let lease = self.disk.lease_alone(image)?;
+        Ok(lease.filter(|_| !in_use().contains(&image.to_string())))
+    }
+
+    fn prune(&self, all: bool, in_use: &impl Fn() -> Vec<String>) -> Result<Pruned, ImageError> {
         let failed = |source| ImageError::storage("prune", "", self.disk.root(), source);
         let names = self.disk.all_names().map_err(failed)?;
         let mut pruned = Pruned::default();
         for record in self.disk.all_records().map_err(failed)? {
             let mine: Vec<_> = names.iter().filter(|name| name.image == record.digest).collect();
-            if in_use.contains(&record.digest.to_string()) || !(all || mine.is_empty()) {
+            if !(all || mine.is_empty()) {
                 continue;
             }
+            let Some(lease) = self.unused(&record.digest, in_use).map_err(failed)? else {
+                continue;
+            };
             for name in mine {
                 self.disk.remove_name(&name.name).map_err(failed)?;
             }
-            self.disk.remove_record(&record.digest).map_err(failed)?;
+            self.disk.remove_leased(&record.digest, lease).map_err(failed)?;
             pruned.deleted.push(record.digest);
         }
         pruned.freed = self.sweep("")?;

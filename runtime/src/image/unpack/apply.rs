@@ -25,6 +25,8 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const BOOKKEEPING: &[u8] = b".wh..wh.";
 /// How overlayfs marks an opaque directory.
 const OVERLAY_OPAQUE: &str = "trusted.overlay.opaque";
+/// The capabilities that a program gets when it is executed (capabilities(7)).
+const FILE_CAPABILITIES: &str = "security.capability";
 /// Copies in pieces of this size.
 const BUFFER: usize = 256 * 1024;
 
@@ -269,9 +271,7 @@ impl Layer<'_> {
             }
             match place.set_xattr(name, value) {
                 Ok(()) => {}
-                // The file system has no such attributes (user.* on links and devices, any on tmpfs
-                // of old kernels): images run without them, and others' tools do the same.
-                Err(Errno::NOTSUP | Errno::PERM) if !name.starts_with("security.") => {
+                Err(errno) if can_do_without(name, errno) => {
                     tracing::debug!(name, path = %place.path.display(), "attribute left out");
                 }
                 Err(errno) => return Err(place.failed("set an attribute of")(errno)),
@@ -306,6 +306,14 @@ fn is_ours(name: &str) -> bool {
     name.starts_with("trusted.overlay.")
         || name.starts_with("user.overlay.")
         || name == "security.selinux"
+}
+
+/// Whether an image runs without an attribute that was refused. Some file systems have none of a kind
+/// (user.* on links and devices, security.* on network file systems), and some rights are missing even to
+/// root (security.ima in a container without CAP_SYS_ADMIN). containerd and Docker go on likewise. A
+/// program without its file capabilities, however, fails later and elsewhere.
+fn can_do_without(name: &str, errno: Errno) -> bool {
+    matches!(errno, Errno::NOTSUP | Errno::PERM) && name != FILE_CAPABILITIES
 }
 
 fn is_whiteout(stat: &Stat) -> bool {

@@ -243,6 +243,56 @@ fn metadata_survives() {
     assert!(redirect.is_err(), "an image steers overlayfs");
 }
 
+/// cap_net_bind_service+ep, as setcap(8) writes it.
+const FILE_CAPABILITIES: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn an_attribute_that_is_refused_is_left_out_but_capabilities_are_not() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nothing is refused that a layer of root's could have");
+        return;
+    }
+    let layer = |name: &str, value: &[u8]| {
+        Layer::new().pax(&[(&format!("SCHILY.xattr.{name}"), value)]).file("a", "content")
+    };
+    let attribute = |temp: &TempDir, name: &str| {
+        let mut value = [0; 64];
+        let length = rustix::fs::lgetxattr(temp.path().join("root/a"), name, &mut value[..]);
+        length.map(|length| value[..length].to_vec())
+    };
+    // Capabilities belong to a thread: the one that loses some is thrown away.
+    let without = |capability, bytes: Vec<u8>| {
+        let unpacked = std::thread::spawn(move || {
+            caps::drop(None, caps::CapSet::Effective, capability).unwrap();
+            let (temp, result) = unpack_bytes(&bytes);
+            (temp, result.map_err(|error| (error.to_string(), error)))
+        });
+        unpacked.join().unwrap()
+    };
+    let (temp, result) = layer("security.capability", &FILE_CAPABILITIES).unpack();
+    result.unwrap();
+    assert_eq!(attribute(&temp, "security.capability").unwrap(), FILE_CAPABILITIES);
+
+    // What root in a container of somebody else's meets: it has not all of root's rights.
+    let evm = layer("security.evm", b"x").bytes();
+    let (temp, result) = without(caps::Capability::CAP_SYS_ADMIN, evm);
+    result.unwrap();
+    assert_eq!(std::fs::read_to_string(temp.path().join("root/a")).unwrap(), "content");
+    assert!(attribute(&temp, "security.evm").is_err());
+
+    let capable = layer("security.capability", &FILE_CAPABILITIES).bytes();
+    let (_temp, result) = without(caps::Capability::CAP_SETFCAP, capable);
+    let (text, error) = result.unwrap_err();
+    assert!(text.contains("attribute") && text.contains("\"a\""), "{text}");
+    let source = error.write_source().and_then(std::io::Error::raw_os_error);
+    assert_eq!(source, Some(libc::EPERM));
+
+    // No file system knows this one.
+    let (temp, result) = layer("nonesuch.name", b"x").unpack();
+    result.unwrap();
+    assert!(temp.path().join("root/a").exists());
+}
+
 #[test]
 fn numbers_left_out_mean_zero() {
     let mut header = header(EntryType::Symlink, "link", 0o777);

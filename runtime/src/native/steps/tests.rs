@@ -1,7 +1,7 @@
 //! Golden plans: the whole plan as text, so that a change of any step is seen in review.
 
 use super::*;
-use crate::cgroup::{CgroupPlan, Layout};
+use crate::cgroup::{CgroupPlan, Controller, DeviceAccess, Layout};
 use crate::spec::{Mount, Network, Resources, SandboxSpec, UserSpec};
 
 fn sandbox() -> SandboxSpec {
@@ -10,6 +10,7 @@ fn sandbox() -> SandboxSpec {
         labels: Default::default(),
         hostname: "web-0".into(),
         network: Network::Host,
+        namespaces: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),
@@ -57,7 +58,13 @@ fn planned(
     layout: &Layout,
 ) -> Result<LaunchPlan, String> {
     let sandbox = sandbox();
-    let cgroup = crate::cgroup::container_plan(layout, "wharf", "pod-1", "app", &spec.resources);
+    let access = match spec.security.privileged {
+        true => DeviceAccess::All,
+        false => DeviceAccess::Default,
+    };
+    let (sandbox_id, resources) = (&sandbox.id, &spec.resources);
+    let cgroup =
+        crate::cgroup::container_plan(layout, "wharf", sandbox_id, "app", resources, access);
     let cgroup = CgroupPlan { ..cgroup };
     let around = Surroundings {
         sandbox: &sandbox,
@@ -117,6 +124,57 @@ fn security_settings_change_the_steps_they_should() {
     let mut unknown = spec();
     unknown.security.add_capabilities = vec!["FLY".into()];
     assert_eq!(planned(&unknown, &image(), &v2()).unwrap_err(), r#"unknown capability "FLY""#);
+}
+
+#[test]
+fn the_devices_hierarchy_is_joined_and_shown_to_privileged_containers_only() {
+    let v1 = [(Controller::Devices, "/c/devices".into()), (Controller::Memory, "/c/memory".into())];
+    let layout = Layout { v1: v1.into(), ..Layout::default() };
+    for privileged in [false, true] {
+        let mut spec = spec();
+        spec.security.privileged = privileged;
+        let lines = text(&planned(&spec, &image(), &layout).unwrap());
+        let has = |needle: &str| lines.iter().any(|line| line.contains(needle));
+        assert!(has(r#""procs":"/c/devices/wharf/pod-1/app/cgroup.procs""#), "{lines:?}");
+        assert!(has(r#""target":"/sys/fs/cgroup/memory""#), "{lines:?}");
+        assert_eq!(has(r#""target":"/sys/fs/cgroup/devices""#), privileged, "{lines:?}");
+    }
+}
+
+#[test]
+fn controllers_that_share_a_hierarchy_keep_their_own_names() {
+    let both = PathBuf::from("/c/cpu,cpuacct");
+    let v1 = [(Controller::Cpu, both.clone()), (Controller::Cpuacct, both)];
+    let layout = Layout { v1: v1.into(), ..Layout::default() };
+    let lines = text(&planned(&spec(), &image(), &layout).unwrap());
+    let at =
+        lines.iter().position(|line| line.contains("/c/cpu,cpuacct/wharf/pod-1/app\"")).unwrap();
+    let link = |name: &str| {
+        format!(r#"{{"step":"symlink","target":"/sys/fs/cgroup/{name}","link":"cpu,cpuacct"}}"#)
+    };
+    assert_eq!(lines[at + 1..at + 3], [link("cpu"), link("cpuacct")], "{lines:?}");
+}
+
+#[test]
+fn who_can_mount() {
+    for (add, drop, privileged, can) in [
+        (&[][..], &[][..], false, false),
+        (&["SYS_ADMIN"], &[], false, true),
+        (&["cap_sys_admin"], &["ALL"], false, true),
+        (&["ALL"], &[], false, true),
+        (&["ALL"], &["SYS_ADMIN"], false, false),
+        // It may use every device anyway.
+        (&["SYS_ADMIN"], &[], true, false),
+    ] {
+        let strings = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let security = Security {
+            privileged,
+            add_capabilities: strings(add),
+            drop_capabilities: strings(drop),
+            ..Security::default()
+        };
+        assert_eq!(can_mount(&security), can, "{security:?}");
+    }
 }
 
 #[test]
