@@ -25,6 +25,9 @@ const REQUESTS: usize = 30;
 /// How long the pods may take before the demo gives up.
 const PODS_LIMIT: Duration = Duration::from_secs(120);
 
+/// The native image of fixtures/demo.yaml.
+const NEIGHBOUR: &str = "demo/neighbour:v1";
+
 /// Arguments of `cargo xtask demo`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -56,7 +59,7 @@ impl Phases {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wctl = step::build_wctl()?;
     let folder = tempfile::Builder::new().prefix("wharf-demo-").tempdir()?;
-    let neighbour = image::build_neighbour(folder.path(), "demo/neighbour:v1")?;
+    let neighbour = image::build_neighbour(folder.path(), NEIGHBOUR)?;
     let data = folder.path().join("data");
     std::fs::create_dir(&data)?;
 
@@ -88,6 +91,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// `cargo xtask image`: builds the native image and says where it is.
+pub(crate) fn build_image() -> Result<()> {
+    let folder = step::root().join("target");
+    std::fs::create_dir_all(&folder)?;
+    println!("{}", image::build_neighbour(&folder, NEIGHBOUR)?.display());
+    Ok(())
+}
+
 /// Whether `wctl doctor` says that native containers can run here; if not, says why.
 fn native_containers_work(cluster: &Cluster) -> Result<bool> {
     let facts: Value = serde_json::from_str(&cluster.wctl(&["doctor", "-o", "json"])?)?;
@@ -104,7 +115,7 @@ fn native_containers_work(cluster: &Cluster) -> Result<bool> {
 
 fn load_images(cluster: &Cluster, neighbour: &Path) -> Result<()> {
     let web = step::root().join("fixtures/wasm/http-c.wasm");
-    for (path, name) in [(web.as_path(), "demo/web:v1"), (neighbour, "demo/neighbour:v1")] {
+    for (path, name) in [(web.as_path(), "demo/web:v1"), (neighbour, NEIGHBOUR)] {
         let path = path.to_str().context("a path that is not UTF-8")?;
         print!("    {}", cluster.wctl(&["image", "load", path, "--name", name])?);
     }

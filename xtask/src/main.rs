@@ -5,6 +5,8 @@
 //! | `cargo xtask demo [--keep]` | a cluster with Wasm and native pods behind a Service, start to end |
 //! | `cargo xtask test` | what CI runs: packages, fmt, clippy, crate graph, all tests |
 //! | `cargo xtask bench store\|start` | the figures of docs/BENCHMARKS.md |
+//! | `cargo xtask hosts [v1\|v2\|hybrid\|split]` | the same `wctl` in virtual machines with other cgroup layouts |
+//! | `cargo xtask image` | the demo's native image, as a folder that `wctl image load` takes |
 //! | `cargo xtask graph` | only the crate-graph check |
 
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
@@ -13,6 +15,7 @@
 mod bench;
 mod demo;
 mod graph;
+mod hosts;
 mod links;
 mod packages;
 mod step;
@@ -36,6 +39,10 @@ enum Task {
     Test(suite::Arguments),
     /// Print measured figures
     Bench(bench::Arguments),
+    /// Run pods in virtual machines with every cgroup layout
+    Hosts(hosts::Arguments),
+    /// Build the native image of fixtures/demo.yaml, an OCI layout in target/
+    Image,
     /// Check which crate depends on which
     Graph,
 }
@@ -45,6 +52,8 @@ fn main() -> Result<()> {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => suite::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Hosts(arguments) => hosts::run(&arguments),
+        Task::Image => demo::build_image(),
         Task::Graph => graph::check(),
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests need of the host, and how to get it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -53,10 +53,16 @@ fn present(package: &Package) -> bool {
     }
     // A program may come from elsewhere than the Debian package.
     let name = Path::new(package.proof).file_name().unwrap_or_default();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    on_path(name).is_some()
 }
 
-fn is_root() -> Result<bool> {
+/// Where the PATH has a program of that name.
+pub(crate) fn on_path(name: impl AsRef<Path>) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|file| file.is_file())
+}
+
+/// Whether this process is root.
+pub(crate) fn is_root() -> Result<bool> {
     Ok(Command::new("id").arg("-u").output()?.stdout.starts_with(b"0\n"))
 }

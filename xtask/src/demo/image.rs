@@ -1,4 +1,4 @@
-//! A one-layer OCI image layout around one static program.
+//! One-layer OCI image layouts, the demo's around one static program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ pub(crate) fn build_neighbour(folder: &Path, reference: &str) -> Result<PathBuf>
     let program = folder.join("neighbour");
     compile(&step::root().join("fixtures/native/neighbour.rs"), &program)?;
     let layout = folder.join("neighbour-image");
-    write_layout(&layout, &program, reference)?;
+    let process = json!({"Entrypoint": ["/neighbour"], "User": "65534:65534", "WorkingDir": "/"});
+    write_layout(&layout, &layer(&program)?, &process, reference)?;
     Ok(layout)
 }
 
@@ -31,18 +32,23 @@ fn compile(source: &Path, program: &Path) -> Result<()> {
 }
 
 /// Writes the files of the OCI image layout specification: `oci-layout`, `index.json`, `blobs/sha256/*`.
-fn write_layout(layout: &Path, program: &Path, reference: &str) -> Result<()> {
+/// `layer` is a tar archive, `process` the field `config` of the image's configuration.
+pub(crate) fn write_layout(
+    layout: &Path,
+    layer: &[u8],
+    process: &Value,
+    reference: &str,
+) -> Result<()> {
     fs::create_dir_all(layout.join("blobs/sha256"))?;
-    let layer = layer(program)?;
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Entrypoint": ["/neighbour"], "User": "65534:65534", "WorkingDir": "/"},
-        "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
+        "config": process,
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
     });
     let config =
         store(layout, "application/vnd.oci.image.config.v1+json", config.to_string().as_bytes())?;
-    let layer = store(layout, "application/vnd.oci.image.layer.v1.tar", &layer)?;
+    let layer = store(layout, "application/vnd.oci.image.layer.v1.tar", layer)?;
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
