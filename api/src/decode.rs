@@ -11,6 +11,7 @@ mod shape;
 use serde_json::Value;
 
 use crate::field::go_quote;
+use crate::protobuf::{self, envelope};
 use crate::resources::{self, Resource};
 use crate::status::Status;
 
@@ -67,6 +68,35 @@ pub fn decode_as(
         .problems
         .extend(duplicates.iter().map(|path| format!("duplicate field {}", go_quote(path))));
     Ok(decoded)
+}
+
+/// The JSON of a body in protobuf, to be decoded like any other.
+///
+/// # Errors
+/// 400 with Kubernetes' words for a malformed body, and for a kind that has no protobuf form.
+pub fn from_protobuf(body: &[u8]) -> Result<Value, Status> {
+    let envelope = envelope::open(body).map_err(|error| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized: {error} ({})",
+            excerpt(body)
+        ))
+    })?;
+    protobuf::read(body).map_err(|error| {
+        let detail = match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        cannot_handle(&envelope.kind, &envelope.api_version, &envelope.kind, &detail)
+    })
+}
+
+/// The paths of keys that occur twice in one object of a JSON text, such as
+/// `spec.containers[0].name`, in the order of the text.
+///
+/// # Errors
+/// Why the text is no JSON, or that there are more such keys than anybody needs to know.
+pub(crate) fn duplicate_keys(body: &[u8]) -> Result<Vec<String>, String> {
+    duplicates::parse(body).map(|(_, paths)| paths)
 }
 
 /// Like [`decode`], for an object that is already parsed (the result of a patch).

@@ -245,14 +245,25 @@ mod tests {
 
     #[test]
     fn legacy_lists_match_recorded_ones() {
-        for (path, group) in [
-            ("/api/v1", ""),
-            ("/apis/events.k8s.io/v1", "events.k8s.io"),
-            ("/apis/coordination.k8s.io/v1", "coordination.k8s.io"),
-            ("/apis/discovery.k8s.io/v1", "discovery.k8s.io"),
+        for path in [
+            "/api/v1",
+            "/apis/events.k8s.io/v1",
+            "/apis/coordination.k8s.io/v1",
+            "/apis/discovery.k8s.io/v1",
+            "/apis/autoscaling/v2",
+            "/apis/autoscaling/v1",
+            "/apis/certificates.k8s.io/v1",
+            "/apis/networking.k8s.io/v1",
+            "/apis/policy/v1",
+            "/apis/rbac.authorization.k8s.io/v1",
+            "/apis/storage.k8s.io/v1",
+            "/apis/scheduling.k8s.io/v1",
+            "/apis/node.k8s.io/v1",
         ] {
+            let (group, version) =
+                path.strip_prefix("/apis/").and_then(|p| p.split_once('/')).unwrap_or(("", "v1"));
             let mut golden = recorded(path, false);
-            let ours = resource_list(table(), group, "v1").expect("served");
+            let ours = resource_list(table(), group, version).expect("served");
             golden["resources"] = only_ours(&golden["resources"], "name", &ours["resources"]);
             assert_eq!(ours, golden, "{path}");
         }
@@ -261,7 +272,9 @@ mod tests {
         golden["groups"] = only_ours(&golden["groups"], "name", &ours["groups"]);
         assert_eq!(ours, golden);
         assert_eq!(core_versions("127.0.0.1:27443"), recorded("/api", false));
-        assert!(group(table(), "apps").is_none() && resource_list(table(), "apps", "v1").is_none());
+        assert!(
+            group(table(), "no.io").is_none() && resource_list(table(), "no.io", "v1").is_none()
+        );
     }
 
     #[test]

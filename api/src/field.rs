@@ -130,6 +130,18 @@ impl FieldError {
         Self::new(Kind::Invalid, field, with_detail(head, detail))
     }
 
+    /// `Invalid value: detail`, where the value is too large or too obvious to be shown.
+    #[must_use]
+    pub fn invalid_without_value(field: &Path, detail: &str) -> Self {
+        Self::new(Kind::Invalid, field, with_detail("Invalid value".to_owned(), detail))
+    }
+
+    /// An [`FieldError::invalid`] for each message, as the rules of [`crate::names`] return them.
+    #[must_use]
+    pub fn invalid_each(field: &Path, value: &str, messages: &[String]) -> Errors {
+        messages.iter().map(|message| Self::invalid(field, value, message)).collect()
+    }
+
     /// `Unsupported value: VALUE: supported values: "A", "B"`; values are listed in the order given.
     #[must_use]
     pub fn not_supported(field: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {

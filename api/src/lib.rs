@@ -8,7 +8,7 @@
 //! How a request passes through, in the order the API server calls:
 //!
 //! 1. [`resources`] finds the row of the one table that rules the API.
-//! 2. [`decode`] turns the body into a clean [`serde_json::Value`] of that kind and reports unknown
+//! 2. [`decode`] turns the body (JSON, or [`protobuf`]) into a clean [`serde_json::Value`] of that kind and reports unknown
 //!    and duplicate fields; [`patch`] makes the new object out of the old one instead.
 //! 3. [`lifecycle`] runs the row's [`strategy`]: defaulting, preparation, validation.
 //! 4. [`status`] words what went wrong; [`table`], [`discovery`] and [`openapi`] word the rest.
@@ -16,6 +16,7 @@
 //! Objects travel as `serde_json::Value` whose maps are sorted by key, so equal objects encode to
 //! equal bytes.
 
+pub mod apply;
 pub mod decode;
 pub mod discovery;
 pub mod field;
@@ -26,6 +27,7 @@ pub mod openapi;
 pub mod owner;
 pub mod patch;
 pub mod pod;
+pub mod protobuf;
 pub mod quantity;
 pub mod resources;
 pub mod schema;

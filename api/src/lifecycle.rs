@@ -3,7 +3,8 @@
 //!
 //! The API server calls [`before_create`], [`before_update`] or [`before_status_update`] with a
 //! decoded object and stores what comes out. What needs IO (namespace existence, allocation of
-//! cluster IPs, admission) happens around these calls, in the API server.
+//! cluster IPs, admission) happens around these calls, in the API server; so does keeping account
+//! of who owns which fields ([`crate::apply`]), which comes before.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -44,21 +45,16 @@ pub fn before_create(
     if name.is_empty() && !prefix.is_empty() {
         metadata["name"] = names::generate(prefix, creation.random).into();
     }
-    strategy.default(object);
-    strategy.prepare_for_create(object);
-    let metadata = &mut object["metadata"];
     // What a client sends for server-owned fields is ignored.
-    for field in [
-        "resourceVersion",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "selfLink",
-        "managedFields",
-    ] {
+    for field in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"]
+    {
         meta::remove(metadata, field);
     }
     metadata["uid"] = creation.uid.into();
     metadata["creationTimestamp"] = meta::time(creation.now).into();
+    strategy.default(object);
+    strategy.prepare_for_create(object);
+    let metadata = &mut object["metadata"];
     if strategy.counts_generations() {
         metadata["generation"] = json!(1);
     } else {
@@ -78,7 +74,7 @@ pub fn before_update(resource: &Resource, new: &mut Value, old: &Value) -> Resul
     prepare_metadata(resource, new, old)?;
     strategy.default(new);
     strategy.prepare_for_update(new, old);
-    if strategy.counts_generations() {
+    if strategy.counts_generations() && strategy.counts_update(new, old) {
         count_generation(new, old);
     }
     let mut errors = meta::validate(new, resource.namespaced(), strategy.name_rule());
@@ -104,6 +100,30 @@ pub fn before_status_update(
     let mut errors = meta::validate(new, resource.namespaced(), strategy.name_rule());
     errors.extend(meta::validate_update(new, old));
     errors.extend(strategy.validate_status_update(new, old));
+    refuse(resource, new, &errors)
+}
+
+/// Prepares and validates an update of another subresource that reads and writes the object itself,
+/// such as the `approval` of a CertificateSigningRequest. The strategy says what may change.
+///
+/// # Errors
+/// 400 for another name or namespace, 409 for another UID, 422 for what is invalid.
+pub fn before_subresource_update(
+    resource: &Resource,
+    subresource: &str,
+    new: &mut Value,
+    old: &Value,
+) -> Result<(), Status> {
+    let strategy = &resource.strategy;
+    prepare_metadata(resource, new, old)?;
+    strategy.default(new);
+    strategy.prepare_for_subresource(subresource, new, old);
+    if strategy.counts_generations() && strategy.counts_update(new, old) {
+        count_generation(new, old);
+    }
+    let mut errors = meta::validate(new, resource.namespaced(), strategy.name_rule());
+    errors.extend(meta::validate_update(new, old));
+    errors.extend(strategy.validate_subresource(subresource, new, old));
     refuse(resource, new, &errors)
 }
 
@@ -170,7 +190,6 @@ fn prepare_metadata(resource: &Resource, new: &mut Value, old: &Value) -> Result
         }
     }
     meta::remove(metadata, "selfLink");
-    meta::remove(metadata, "managedFields");
     Ok(())
 }
 

@@ -191,19 +191,24 @@ fn validate_owners(owners: &Value, path: &Path) -> Errors {
     errors
 }
 
+/// Checks the name of a finalizer, of an object or of the spec of a namespace.
+#[must_use]
+pub fn validate_finalizer(name: &str, path: &Path) -> Errors {
+    let mut errors = FieldError::invalid_each(path, name, &names::qualified_name(name));
+    if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path, name, detail));
+    }
+    errors
+}
+
 fn validate_finalizers(finalizers: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let names = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str);
     let (mut orphan, mut foreground) = (false, false);
     for (n, name) in names.enumerate() {
         let at = path.index(n);
-        for message in names::qualified_name(name) {
-            errors.push(FieldError::invalid(&at, name, &message));
-        }
-        if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
-            let detail = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(&at, name, detail));
-        }
+        errors.extend(validate_finalizer(name, &at));
         orphan |= name == "orphan";
         foreground |= name == "foregroundDeletion";
     }

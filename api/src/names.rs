@@ -3,6 +3,8 @@
 //! Every function returns the messages of all rules broken; an empty list means valid.
 //! Source: k8s.io/apimachinery/pkg/util/validation.
 
+use std::net::IpAddr;
+
 /// How the name of an object of some kind must look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameRule {
@@ -12,6 +14,8 @@ pub enum NameRule {
     Label,
     /// Any path segment: roles and the like.
     PathSegment,
+    /// An IP address in canonical form: IPAddresses.
+    IpAddress,
 }
 
 impl NameRule {
@@ -28,6 +32,8 @@ impl NameRule {
             Self::Subdomain => dns1123_subdomain(&shown),
             Self::Label => dns1123_label(&shown),
             Self::PathSegment => path_segment(&shown),
+            // Such names are never generated: there is no prefix to complete.
+            Self::IpAddress => ip_address(name),
         }
     }
 }
@@ -109,6 +115,68 @@ pub fn dns1035_label(text: &str) -> Vec<String> {
         errors.push(pattern(message, "[a-z]([-a-z0-9]*[a-z0-9])?", &["my-name", "abc-123"]));
     }
     errors
+}
+
+/// `*.` and an RFC 1123 subdomain: the host of an Ingress that stands for many.
+#[must_use]
+pub fn wildcard_subdomain(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if text.len() > 253 {
+        errors.push(max_length(253));
+    }
+    if !text.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(is_label)) {
+        let message = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, \
+             which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character";
+        let format = format!("\\*\\.{LABEL_FORMAT}(\\.{LABEL_FORMAT})*");
+        errors.push(pattern(message, &format, &["*.example.com"]));
+    }
+    errors
+}
+
+/// An IPv4 or IPv6 address, written as the standard library writes it (RFC 5952).
+#[must_use]
+pub fn ip_address(text: &str) -> Vec<String> {
+    match text.parse::<IpAddr>() {
+        Err(_) => {
+            vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
+        }
+        Ok(ip) if ip.to_string() != text => {
+            vec![format!("must be in canonical form (\"{ip}\")")]
+        }
+        Ok(_) => Vec::new(),
+    }
+}
+
+/// The machine-readable reason of a condition: CamelCase, perhaps with `_`, `,` and `:`.
+#[must_use]
+pub fn condition_reason(text: &str) -> Vec<String> {
+    let bytes = text.as_bytes();
+    let ends = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let valid = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(|&b| ends(b))
+        && bytes.iter().all(|&b| ends(b) || matches!(b, b',' | b':'));
+    if valid {
+        return Vec::new();
+    }
+    let message = "a condition reason must start with alphabetic character, optionally followed by a string of \
+         alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'";
+    let format = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
+    vec![pattern(
+        message,
+        format,
+        &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+    )]
+}
+
+/// A percentage: digits and `%`.
+#[must_use]
+pub fn percent(text: &str) -> Vec<String> {
+    let digits = text.strip_suffix('%').unwrap_or_default();
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Vec::new();
+    }
+    let message = "a valid percent string must be a numeric string followed by an ending '%'";
+    vec![pattern(message, "[0-9]+%", &["1%", "93%"])]
 }
 
 /// A name that may stand between two slashes of a path.
@@ -332,6 +400,14 @@ mod tests {
             (port_name, &["http", "a-1"], &["", "1", "a--b", "-a", "abcdefghijklmnop", "A"]),
             (config_key, &["a", ".a", "A_b-c.d"], &["", ".", "..", "..a", "a/b"]),
             (env_name, &["A", "a.b", "1", "a b"], &["", "A=", "é"]),
+            (wildcard_subdomain, &["*.a", "*.a.b"], &["*", "*a.b", "a.*", "*.*.a", "*."]),
+            (
+                ip_address,
+                &["10.0.0.1", "2001:db8::1"],
+                &["", "10.0.0", "10.0.0.01", "2001:DB8::1", "::0"],
+            ),
+            (condition_reason, &["A", "a_b", "A:b,C"], &["", "1a", "a:", "a b", "a-b"]),
+            (percent, &["0%", "93%"], &["", "%", "5", "-1%", "1.5%"]),
         ];
         for (n, (check, good, bad)) in cases.iter().enumerate() {
             for text in *good {

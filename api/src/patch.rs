@@ -9,6 +9,7 @@ mod strategic;
 
 use serde_json::Value;
 
+use crate::field::go_quote;
 use crate::resources::Resource;
 use crate::status::Status;
 
@@ -111,6 +112,24 @@ pub fn apply_as(
     }
 }
 
+/// What is odd about the text of a patch, in Kubernetes' words: keys that occur twice
+/// (`duplicate field "spec.replicas"`; the last one counts), and fields that JSON patch operations
+/// do not have (`json patch unknown field "[0].foo"`). With `fieldValidation=Strict` they refuse
+/// the patch, with `Warn` each becomes a warning. Unknown fields of the object show only in the
+/// patched object: [`crate::decode::check`].
+///
+/// # Errors
+/// [`PatchError::Malformed`].
+pub fn problems(patch_type: PatchType, body: &[u8]) -> Result<Vec<String>, PatchError> {
+    let duplicates = crate::decode::duplicate_keys(body).map_err(PatchError::Malformed)?;
+    Ok(match patch_type {
+        PatchType::Json => json::problems(&parse(body)?, &duplicates),
+        PatchType::Merge | PatchType::Strategic => {
+            duplicates.iter().map(|path| format!("duplicate field {}", go_quote(path))).collect()
+        }
+    })
+}
+
 /// Whether the resource accepts patches of this type: strategic ones need a schema.
 #[must_use]
 pub fn supports(resource: &Resource, patch_type: PatchType) -> bool {
@@ -119,4 +138,41 @@ pub fn supports(resource: &Resource, patch_type: PatchType) -> bool {
 
 fn parse(body: &[u8]) -> Result<Value, PatchError> {
     serde_json::from_slice(body).map_err(|error| PatchError::Malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_texts_are_told() {
+        for (kind, body, want) in [
+            (PatchType::Merge, r#"{"data": {"a": "1"}}"#, &[][..]),
+            (
+                PatchType::Merge,
+                r#"{"data": {"a": "1", "a": "2"}, "x": 1}"#,
+                &[r#"duplicate field "data.a""#],
+            ),
+            (
+                PatchType::Strategic,
+                r#"{"spec": {"containers": [{"name": "c", "image": "a", "image": "b"}]}}"#,
+                &[r#"duplicate field "spec.containers[0].image""#],
+            ),
+            (
+                PatchType::Json,
+                r#"[{"op": "add", "path": "/a", "value": {"k": 1}, "foo": "x"},
+                    {"op": "add", "path": "/c", "path": "/c", "value": {"k": 1, "k": 2}}]"#,
+                &[
+                    r#"json patch unknown field "[0].foo""#,
+                    r#"json patch duplicate field "[1].path""#,
+                    r#"json patch duplicate field "[1].value.k""#,
+                ],
+            ),
+            (PatchType::Json, "{}", &[]),
+        ] {
+            assert_eq!(problems(kind, body.as_bytes()).expect("JSON"), want, "{body}");
+        }
+        let broken = problems(PatchType::Merge, b"{").expect_err("no JSON");
+        assert_eq!(broken.to_string(), "error decoding patch: unexpected end of JSON input");
+    }
 }

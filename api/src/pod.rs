@@ -140,6 +140,21 @@ pub fn bind(pod: &Value, binding: &Value, now: jiff::Timestamp) -> Result<Value,
     Ok(bound)
 }
 
+/// The pod with the condition `DisruptionTarget`: it ends because somebody wants it gone.
+#[must_use]
+pub fn disrupted(pod: &Value, reason: &str, message: &str, now: jiff::Timestamp) -> Value {
+    const KIND: &str = "DisruptionTarget";
+    let mut disrupted = pod.clone();
+    set_condition(&mut disrupted, KIND, now);
+    let conditions = disrupted["status"]["conditions"].as_array_mut();
+    for condition in conditions.into_iter().flatten().filter(|c| c["type"] == KIND) {
+        condition["reason"] = reason.into();
+        condition["message"] = message.into();
+        condition["observedGeneration"] = pod["metadata"]["generation"].clone();
+    }
+    disrupted
+}
+
 /// Sets a condition to `True`; the transition time changes only when the status does.
 fn set_condition(pod: &mut Value, kind: &str, now: jiff::Timestamp) {
     let mut conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -180,6 +195,20 @@ mod tests {
         let mut gone = pod;
         gone["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:00Z".into();
         assert!(matches!(bind(&gone, &binding, now), Err(BindError::Deleted { .. })));
+    }
+
+    #[test]
+    fn disruption_is_told_once() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let later = now + jiff::SignedDuration::from_secs(60);
+        let pod = json!({"metadata": {"name": "p", "generation": 3}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let told = disrupted(&disrupted(&pod, "A", "a", now), "B", "b", later);
+        assert_eq!(
+            told["status"]["conditions"],
+            json!([{"type": "Ready", "status": "True"}, {"type": "DisruptionTarget", "status": "True",
+                "lastProbeTime": null, "lastTransitionTime": "1970-01-01T00:00:00Z",
+                "reason": "B", "message": "b", "observedGeneration": 3}])
+        );
     }
 
     #[test]

@@ -150,11 +150,12 @@ impl SelectableField {
                 Some(other) => return other.to_string(),
             }
         }
-        // Booleans are compared as "false" when absent, strings as "".
-        if self.name == "spec.hostNetwork" || self.name == "spec.unschedulable" {
-            return "false".to_owned();
+        // Booleans are compared as "false" when absent, numbers as "0", strings as "".
+        match self.name.as_ref() {
+            "spec.hostNetwork" | "spec.unschedulable" => "false".to_owned(),
+            "status.replicas" | "status.successful" => "0".to_owned(),
+            _ => String::new(),
         }
-        String::new()
     }
 }
 
@@ -186,6 +187,9 @@ pub struct Resource {
     /// The resource under which objects are stored: another row when two versions or groups show
     /// the same objects (`events.k8s.io/v1` events are stored as `v1` events).
     pub stored_as: GroupResource,
+    /// The version in which objects are stored: another one where two versions show the same objects
+    /// (`autoscaling/v1` autoscalers are stored as `autoscaling/v2`).
+    pub stored_version: Text,
     /// Hash that discovery shows for the stored version, "" when nothing is stored.
     pub storage_version_hash: Text,
     /// Name of the type in [`crate::schema`], such as `core.v1.Pod`; "" when there is none.
@@ -245,10 +249,18 @@ impl Resource {
         self.subresources.iter().find(|subresource| subresource.name == name)
     }
 
-    /// Whether objects are kept (a `Binding`, for example, is only ever posted).
+    /// Whether objects are stored in the form of another row, and converted by the strategy's
+    /// [`Strategy::to_stored`] and [`Strategy::from_stored`].
+    #[must_use]
+    pub fn is_view(&self) -> bool {
+        self.stored_as != self.group_resource() || self.stored_version != self.version
+    }
+
+    /// Whether objects are kept, and so can be watched: a `Binding`, for example, is only ever
+    /// posted, a `ComponentStatus` computed when it is read.
     #[must_use]
     pub fn is_stored(&self) -> bool {
-        self.allows(Verb::Get)
+        self.allows(Verb::Watch)
     }
 
     /// The value of a selectable field, or `None` when selectors may not name it.
@@ -329,10 +341,7 @@ mod tests {
             assert!(Arc::ptr_eq(found, by_kind(&row.api_version(), &row.kind).expect("by kind")));
             // kubectl resolves short names without a group.
             for name in &row.short_names {
-                assert!(
-                    names.insert(name.clone()) || row.stored_as != row.group_resource(),
-                    "{name} is taken"
-                );
+                assert!(names.insert(name.clone()) || row.is_view(), "{name} is taken");
             }
         }
         assert!(by_path("", "v1", "nope").is_none() && by_kind("v2", "Pod").is_none());

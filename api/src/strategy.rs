@@ -5,24 +5,41 @@
 //! typed views that validation uses (`k8s_openapi` structs) always parse.
 //! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
 
+pub(crate) mod apps;
+pub(crate) mod autoscaling;
+pub(crate) mod batch;
 pub(crate) mod binding;
+mod bounds;
+pub(crate) mod certificates;
+mod conditions;
 pub(crate) mod config_map;
+pub(crate) mod core;
 pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod event_v1;
 pub(crate) mod lease;
 pub(crate) mod namespace;
+pub(crate) mod networking;
 pub(crate) mod node;
+mod percent;
 pub mod pod;
+pub(crate) mod policy;
+pub(crate) mod priority_class;
+pub(crate) mod rbac;
 pub(crate) mod replication_controller;
+pub(crate) mod runtime_class;
 mod scale;
 pub(crate) mod secret;
+mod selector;
 pub(crate) mod service;
 pub(crate) mod service_account;
+pub(crate) mod storage;
+mod template;
 
 use std::fmt::Debug;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::field::Errors;
@@ -52,6 +69,12 @@ pub trait Strategy: Debug + Send + Sync {
         false
     }
 
+    /// Whether a change of an object that counts its generations is one of those counted. By
+    /// default everything but metadata and status is ([`crate::lifecycle`] looks).
+    fn counts_update(&self, _new: &Value, _old: &Value) -> bool {
+        true
+    }
+
     /// Fills in what the client may leave out. Idempotent; runs on every decode and patch.
     fn default(&self, _object: &mut Value) {}
 
@@ -77,6 +100,25 @@ pub trait Strategy: Debug + Send + Sync {
     /// Checks a changed status.
     fn validate_status_update(&self, _new: &Value, _old: &Value) -> Errors {
         Errors::new()
+    }
+
+    /// Fills in the times of a changed status that the client leaves to the server. Called before
+    /// the update of `/status` and of the subresources below is prepared.
+    fn stamp_status(&self, _new: &mut Value, _old: &Value, _now: Timestamp) {}
+
+    /// Restores what an update of another subresource that shows the object itself (such as
+    /// `approval`) may not touch.
+    fn prepare_for_subresource(&self, _subresource: &str, _new: &mut Value, _old: &Value) {}
+
+    /// Checks what an update of such a subresource changed.
+    fn validate_subresource(&self, _subresource: &str, _new: &Value, _old: &Value) -> Errors {
+        Errors::new()
+    }
+
+    /// What a write through a subresource ("" for the object itself) cannot change, whatever the
+    /// client sends, so that it does not come to own it: paths of fields with all below them.
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
+        if subresource == "status" { &[&["spec"]] } else { &[&["status"]] }
     }
 
     /// Warnings worth a `Warning` header although the object is accepted.
@@ -107,6 +149,14 @@ pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
     let mut kept = old.clone();
     keep_field(&mut kept, new, "status");
     keep_field(&mut kept, new, "metadata");
+    *new = kept;
+}
+
+/// Takes only the status from `new`, and the version it is based on; even the metadata stays.
+pub(crate) fn keep_all_but_status_alone(new: &mut Value, old: &Value) {
+    let mut kept = old.clone();
+    keep_field(&mut kept, new, "status");
+    keep_field(&mut kept["metadata"], &new["metadata"], "resourceVersion");
     *new = kept;
 }
 
@@ -149,5 +199,7 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(object: &Value) -> Result<T,
     })
 }
 
+#[cfg(test)]
+mod class_tests;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,23 @@
 //! Source: k8s.io/kubernetes/pkg/printers/internalversion.
 
 mod age;
+pub(crate) mod apps;
+pub(crate) mod autoscaling;
+pub(crate) mod batch;
+pub(crate) mod certificates;
 pub(crate) mod core;
 pub(crate) mod discovery;
 mod endpoints;
 pub(crate) mod event;
+pub(crate) mod networking;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod policy;
+pub(crate) mod rbac;
+pub(crate) mod scheduling;
 pub(crate) mod service;
+pub(crate) mod storage;
+pub(crate) mod volume;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -21,6 +31,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::resources::Resource;
+use crate::selector::LabelSelector;
 
 pub use age::human_duration;
 
@@ -179,6 +190,12 @@ fn labels(labels: &Value) -> String {
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
     if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+}
+
+/// A workload's LabelSelector as text, or `<none>`.
+fn selector_text(selector: &Value) -> Value {
+    let found = LabelSelector::from_workload(selector).map(|found| found.to_string());
+    or(found.as_deref().unwrap_or_default(), "<none>").into()
 }
 
 /// Names and images of the containers of a pod spec, each joined by commas.

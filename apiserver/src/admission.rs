@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::dispatch::Target;
+use crate::user::User;
 
 /// Namespaces that every cluster has and nobody may delete.
 const PERMANENT: &[&str] = &["default", "kube-system", "kube-public"];
@@ -57,6 +58,16 @@ pub(crate) fn complete(target: &Target, object: &mut Value) {
     // The deprecated alias always says the same.
     spec["serviceAccountName"] = account.clone().into();
     spec["serviceAccount"] = account.into();
+}
+
+/// A certificate is asked for by whoever asks: the request's author is the request's user. The
+/// strategy has removed what the client said about it.
+pub(crate) fn requester(target: &Target, object: &mut Value, user: &User) {
+    let row = &target.resource;
+    if row.group == "certificates.k8s.io" && row.plural == "certificatesigningrequests" {
+        object["spec"]["username"] = user.name().into();
+        object["spec"]["groups"] = user.groups().into();
+    }
 }
 
 /// NamespaceLifecycle: some namespaces stay.

@@ -3,8 +3,9 @@
 //! What is given out is a key in the store (`ranges/clusterips/10.96.0.7`), created before the
 //! Service is and deleted after it: creation of a key that exists fails, so two servers cannot give
 //! the same address out, and no bitmap has to be kept in memory or rebuilt. A crash between the two
-//! writes leaves a claim without a Service, which [`repair`](Allocators::repair) removes once it is
-//! old enough not to be somebody's half-done request.
+//! writes leaves a claim without a Service. Whoever makes that Service again inherits it
+//! ([`claim`]), and [`repair`] removes it once it is old enough not to be somebody's half-done
+//! request.
 //!
 //! The rules are those of k8s.io/kubernetes/pkg/registry/core/service/storage/alloc.go.
 
@@ -13,25 +14,25 @@ use std::ops::RangeInclusive;
 
 use api::field::{FieldError, Path};
 use api::status::Status;
-use bytes::Bytes;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
-use store::{Page, Store, WriteError};
+use store::{Revision, Store};
 
-use crate::context::{now, random};
+use crate::context::random;
 use crate::dispatch::Target;
-use crate::response;
+use crate::writing::full_key;
 
+mod claim;
+pub(crate) mod repair;
 mod wanted;
 
+use claim::{Claim, Claimant};
 use wanted::Wanted;
 
 const ADDRESSES: &str = "ranges/clusterips/";
 const PORTS: &str = "ranges/nodeports/";
 /// Random tries before the range counts as full.
 const TRIES: usize = 256;
-/// A claim without a Service is somebody's request in progress until it is this old, in seconds.
-const IN_PROGRESS: i64 = 300;
 
 /// Gives out Service addresses and node ports.
 pub(crate) struct Allocators {
@@ -40,21 +41,26 @@ pub(crate) struct Allocators {
     ports: RangeInclusive<u16>,
 }
 
-/// What a request has claimed so far. Say whether to [`keep`](Allocated::keep) or
-/// [`undo`](Allocated::undo) it.
+/// What a request has claimed so far, key and revision of each claim. Say whether to
+/// [`keep`](Allocated::keep) or [`undo`](Allocated::undo) it.
 #[derive(Debug, Default)]
 #[must_use = "claims are kept or undone"]
-pub(crate) struct Allocated(Vec<String>);
+pub(crate) struct Allocated(Vec<(String, Revision)>);
 
 impl Allocated {
     /// The Service has been written: the claims are its own.
     pub(crate) fn keep(self) {}
 
-    /// The Service has not been written: the claims are free again.
+    /// The Service has not been written: the claims are free again, but for those that somebody
+    /// has inherited.
     pub(crate) async fn undo(self, allocators: &Allocators) {
-        for key in self.0 {
-            allocators.release(&key).await;
+        for (key, revision) in self.0 {
+            claim::free(&allocators.store, &key, revision).await;
         }
+    }
+
+    fn holds(&self, key: &str) -> bool {
+        self.0.iter().any(|(held, _)| held == key)
     }
 }
 
@@ -93,7 +99,7 @@ impl Allocators {
         }
         wanted::carry_over(new, old);
         let mut allocated = Allocated::default();
-        match self.fill(new, old, dry_run, &mut allocated).await {
+        match self.fill(target, new, old, dry_run, &mut allocated).await {
             Ok(()) => Ok(allocated),
             Err(status) => {
                 allocated.undo(self).await;
@@ -104,15 +110,16 @@ impl Allocators {
 
     async fn fill(
         &self,
+        target: &Target,
         new: &mut Value,
         old: &Value,
         dry_run: bool,
         allocated: &mut Allocated,
     ) -> Result<(), Status> {
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let namespace = new["metadata"]["namespace"].as_str().unwrap_or_default();
-        let owner = format!("{namespace}/{name}");
-        let claim = Claim { store: &self.store, owner: &owner, dry_run };
+        let service_key = full_key(target, &name);
+        let (store, claim) = (&self.store, Claim::of(new));
+        let claim = Claimant { store, service_key: &service_key, claim, dry_run };
         let (had, mut wants) = (Wanted::of(old), Wanted::of(new));
         let invalid = |path: Path, value: Value, detail: &str| {
             let kind = target_kind();
@@ -152,7 +159,7 @@ impl Allocators {
                 continue;
             }
             let key = format!("{PORTS}{number}");
-            if had.ports.contains(&Some(number)) || allocated.0.contains(&key) {
+            if had.ports.contains(&Some(number)) || allocated.holds(&key) {
                 continue;
             }
             let path = Path::new("spec").child("ports").index(index).child("nodePort");
@@ -175,7 +182,7 @@ impl Allocators {
 
     async fn any_address(
         &self,
-        claim: &Claim<'_>,
+        claim: &Claimant<'_>,
         allocated: &mut Allocated,
     ) -> Result<String, Status> {
         let size = 1_u64 << (32 - u32::from(self.cidr.prefix_len()));
@@ -196,7 +203,11 @@ impl Allocators {
         Err(Status::internal_error("failed to allocate a serviceIP: range is full"))
     }
 
-    async fn any_port(&self, claim: &Claim<'_>, allocated: &mut Allocated) -> Result<i64, Status> {
+    async fn any_port(
+        &self,
+        claim: &Claimant<'_>,
+        allocated: &mut Allocated,
+    ) -> Result<i64, Status> {
         let (start, end) = (u64::from(*self.ports.start()), u64::from(*self.ports.end()));
         for _ in 0..TRIES {
             let port = start + random() % (end.saturating_sub(start) + 1);
@@ -214,9 +225,10 @@ impl Allocators {
         }
         let new: Value = serde_json::from_slice(new).unwrap_or_default();
         let kept = Wanted::of(&new).keys();
+        let owner = Claim::of(old);
         for key in Wanted::of(old).keys() {
             if !kept.contains(&key) || crate::writing::gone(&new) {
-                self.release(&key).await;
+                claim::release(&self.store, &key, &owner).await;
             }
         }
     }
@@ -224,84 +236,10 @@ impl Allocators {
     /// Frees what a deleted Service had.
     pub(crate) async fn release_all(&self, target: &Target, object: &Value) {
         if is_service(target) {
+            let owner = Claim::of(object);
             for key in Wanted::of(object).keys() {
-                self.release(&key).await;
+                claim::release(&self.store, &key, &owner).await;
             }
-        }
-    }
-
-    async fn release(&self, key: &str) {
-        let released = match self.store.get(key).await {
-            Ok(Some(item)) => self.store.delete(key, item.mod_revision).await.map(drop),
-            Ok(None) => Ok(()),
-            Err(error) => return tracing::warn!(key, %error, "cannot release a claim yet"),
-        };
-        if let Err(error) = released {
-            tracing::warn!(key, %error, "cannot release a claim yet; a restart will");
-        }
-    }
-
-    /// Makes claims and Services agree: claims what existing Services have, and frees old claims
-    /// that no Service has. Called once at start.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn repair(&self, services: &[Value]) -> Result<(), Status> {
-        let mut wanted = std::collections::HashMap::new();
-        for service in services {
-            let metadata = &service["metadata"];
-            let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
-            let owner = format!("{}/{}", text("namespace"), text("name"));
-            for key in Wanted::of(service).keys() {
-                wanted.insert(key, owner.clone());
-            }
-        }
-        for prefix in [ADDRESSES, PORTS] {
-            let listing = self.store.list(prefix, Page::default()).await;
-            for item in listing.map_err(|error| response::store_read(&error))?.items {
-                if wanted.remove(&*item.key).is_some() {
-                    continue;
-                }
-                let claimed: Value = serde_json::from_slice(&item.value).unwrap_or_default();
-                let age = now().as_second() - claimed["time"].as_i64().unwrap_or(0);
-                if age > IN_PROGRESS {
-                    tracing::info!(key = %item.key, "freeing a claim that no Service has");
-                    self.release(&item.key).await;
-                }
-            }
-        }
-        let mut ignored = Allocated::default();
-        for (key, owner) in wanted {
-            let claim = Claim { store: &self.store, owner: &owner, dry_run: false };
-            claim.take(&key, &mut ignored).await?;
-        }
-        ignored.keep();
-        Ok(())
-    }
-}
-
-/// How to claim, and for whom.
-struct Claim<'a> {
-    store: &'a Store,
-    owner: &'a str,
-    dry_run: bool,
-}
-
-impl Claim<'_> {
-    /// Takes a key; false if somebody has it.
-    async fn take(&self, key: &str, allocated: &mut Allocated) -> Result<bool, Status> {
-        if self.dry_run {
-            let found = self.store.get(key).await;
-            return Ok(found.map_err(|error| response::store_read(&error))?.is_none());
-        }
-        let value = json!({"owner": self.owner, "time": now().as_second()});
-        match self.store.create(key, Bytes::from(value.to_string())).await {
-            Ok(_) => {
-                allocated.0.push(key.to_owned());
-                Ok(true)
-            }
-            Err(WriteError::Exists { .. }) => Ok(false),
-            Err(error) => Err(response::store_write(&error)),
         }
     }
 }

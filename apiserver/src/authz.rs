@@ -11,7 +11,8 @@ use crate::pki::MASTERS_GROUP;
 use crate::user::User;
 
 /// Paths that answer without credentials, as Kubernetes' `system:public-info-viewer` role allows.
-const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
+/// What is below them is not for everybody: a single health check says why it fails.
+const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 /// The users that Wharf's own components have.
 const COMPONENTS: &[&str] = &[
@@ -52,9 +53,7 @@ pub(crate) enum Attributes<'a> {
 /// 401 for a user without credentials, 403 for one without the right.
 pub(crate) fn authorize(user: &User, attributes: &Attributes<'_>) -> Result<(), Status> {
     if let Attributes::Path { verb: "get" | "head", path } = attributes
-        && PUBLIC.iter().any(|public| {
-            path.strip_prefix(public).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        && PUBLIC.contains(path)
     {
         return Ok(());
     }
@@ -103,9 +102,10 @@ mod tests {
         let nobody = User::anonymous();
         for (path, want) in [
             ("/healthz", 200),
-            ("/livez/ping", 200),
+            ("/livez/ping", 401),
             ("/readyz", 200),
             ("/version", 200),
+            ("/version/", 200),
             ("/versions", 401),
             ("/api", 401),
             ("/", 401),

@@ -8,12 +8,14 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use store::WriteError;
 
+use crate::allocation::repair;
 use crate::cacher::{Cacher, FeedError};
 use crate::context::{Context, now, uuid};
 use crate::dispatch::Target;
 use crate::handlers::create_object;
-use crate::request::options::Query;
-use crate::writing::Draft;
+use crate::request::options::{Query, WriteOptions};
+use crate::user::User;
+use crate::writing::{Draft, Part, Write};
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -59,10 +61,7 @@ pub(crate) async fn run(
     cidr: Ipv4Net,
     endpoint: SocketAddr,
 ) -> Result<(), BootstrapError> {
-    let services: Vec<_> =
-        context.core("services").now().objects.iter().map(|o| o.encoded().parse()).collect();
-    let claims = |source| BootstrapError::Claims { source };
-    context.allocators.repair(&services).await.map_err(claims)?;
+    repair::once(context).await.map_err(|source| BootstrapError::Claims { source })?;
     for name in NAMESPACES {
         let object = json!({"metadata": {"name": name}});
         ensure(context, context.core("namespaces"), "", object, "Namespace").await?;
@@ -129,7 +128,10 @@ async fn ensure(
     }
     object["kind"] = kind.into();
     object["apiVersion"] = "v1".into();
-    match create_object(context, &target, object, false).await {
+    let user = User::new("system:apiserver", Vec::new());
+    let options = WriteOptions::internal("kube-apiserver");
+    let write = Write::new(Part::Main, &options);
+    match create_object(context, &target, object, &user, write).await {
         Ok(_) => Ok(()),
         // Another server was faster.
         Err(status) if status.code == 409 => Ok(()),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allocation::Allocators;
 use crate::cacher::{Cacher, Freshness};
+use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
 
 /// Shared by all requests.
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) freshness: Freshness,
     /// Service addresses and node ports.
     pub(crate) allocators: Allocators,
+    /// For health: asks whether the store answers.
+    pub(crate) store_probe: StoreProbe,
     /// For logs: calls the node agents.
     pub(crate) kubelets: KubeletClient,
     /// Cancelled when the server stops: watches end, readiness is withdrawn.

@@ -14,9 +14,10 @@ use crate::authz::{Attributes, authorize};
 use crate::cacher::Cacher;
 use crate::context::Context;
 use crate::handlers;
+use crate::request::Request;
 use crate::request::info::{self, ResourcePath};
+use crate::request::negotiate::{self, Format, Media};
 use crate::request::options::Query;
-use crate::request::{Request, negotiate};
 use crate::response::{self, Answer, Handled};
 
 /// What a request for a resource is about.
@@ -46,6 +47,11 @@ impl Target {
     /// The cache's key of the object that is asked for.
     pub(crate) fn key(&self) -> String {
         self.key_of(&self.name)
+    }
+
+    /// Whether objects of this resource have a protobuf form: the built-in ones.
+    pub(crate) fn has_protobuf(&self) -> bool {
+        !self.resource.schema_type.is_empty()
     }
 
     /// 404 about the object that is asked for.
@@ -126,11 +132,17 @@ async fn route(context: &Context, request: Request) -> Handled {
     )?;
     match find(context, named, query)? {
         Some((target, subresource)) => {
-            if subresource.is_empty() {
+            let accept = request.header(header::ACCEPT);
+            let accepted = negotiate::accepted(accept, target.has_protobuf());
+            let handled = if subresource.is_empty() {
                 resource(context, target, request).await
             } else {
                 handlers::subresource(context, target, &subresource, request).await
-            }
+            };
+            let answer = handled.unwrap_or_else(|status| response::refusal(&status));
+            // Handlers that show objects have refused what cannot be accepted.
+            let media = accepted.map_or(Media::Json, |accepted| accepted.media);
+            Ok(response::in_media(answer, media))
         }
         None => Ok(page_not_found()),
     }
@@ -180,7 +192,19 @@ async fn resource(context: &Context, target: Target, mut request: Request) -> Ha
     if !target.resource.allows(verb) {
         return Err(Status::method_not_allowed());
     }
+    if matches!(verb, Verb::Create | Verb::Update) && !target.has_protobuf() {
+        let format = negotiate::format(request.header(header::CONTENT_TYPE))?;
+        if format == Format::Protobuf {
+            return Err(negotiate::no_protobuf());
+        }
+    }
     match verb {
+        Verb::Get if !target.resource.is_stored() => {
+            handlers::component_status(context, &target, &request).await
+        }
+        Verb::List if !target.resource.is_stored() => {
+            handlers::component_statuses(context, &target, &request).await
+        }
         Verb::Get => handlers::get(context, &target, &request).await,
         Verb::List | Verb::Watch => handlers::list(context, &target, &request).await,
         Verb::Create if !target.resource.is_stored() => {

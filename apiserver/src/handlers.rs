@@ -7,16 +7,20 @@ use crate::context::Context;
 use crate::dispatch::{Target, page_not_found};
 use crate::request::Request;
 use crate::response::Handled;
+use crate::writing::Part;
 
+mod apply;
 mod binding;
+mod component_statuses;
 mod create;
 mod delete;
 mod delete_collection;
 mod discovery;
+mod eviction;
 mod finalize;
 pub(crate) use get::fresh;
 mod get;
-mod health;
+pub(crate) mod health;
 mod list;
 pub(crate) mod log;
 mod page_token;
@@ -28,6 +32,7 @@ mod update;
 mod watch;
 
 pub(crate) use binding::bind;
+pub(crate) use component_statuses::{get as component_status, list as component_statuses};
 pub(crate) use create::{create, new as create_object};
 pub(crate) use delete::delete;
 pub(crate) use delete_collection::delete_collection;
@@ -48,7 +53,10 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
     Ok(discovery::answer(request, path)?.unwrap_or_else(page_not_found))
 }
 
-/// `/status`, `/scale`, `/binding`, `/log`, `/finalize`.
+/// Subresources that show the object itself, and change the part of it that they are named after.
+const PARTS: [&str; 3] = ["approval", "ephemeralcontainers", "resize"];
+
+/// `/status`, `/scale`, `/binding`, `/eviction`, `/log`, `/finalize`, and the [`PARTS`].
 pub(crate) async fn subresource(
     context: &Context,
     target: Target,
@@ -57,8 +65,20 @@ pub(crate) async fn subresource(
 ) -> Handled {
     let method = request.parts.method.clone();
     let request = &mut request;
+    if let Some(name) = PARTS.into_iter().find(|name| *name == subresource) {
+        let part = Part::Subresource(name);
+        return match method {
+            _ if target.name.is_empty() => Ok(page_not_found()),
+            Method::GET | Method::HEAD => get(context, &target, request).await,
+            Method::PUT => status::replace(context, &target, request, part).await,
+            Method::PATCH => patch::part(context, &target, request, part).await,
+            _ => Err(Status::method_not_allowed()),
+        };
+    }
     match (subresource, &method) {
-        ("status" | "scale" | "log", _) if target.name.is_empty() => Ok(page_not_found()),
+        ("status" | "scale" | "log" | "eviction", _) if target.name.is_empty() => {
+            Ok(page_not_found())
+        }
         ("status", &Method::GET | &Method::HEAD) => get(context, &target, request).await,
         ("status", &Method::PUT) => status::update(context, &target, request).await,
         ("status", &Method::PATCH) => status::patch(context, &target, request).await,
@@ -66,6 +86,7 @@ pub(crate) async fn subresource(
         ("scale", &Method::PUT) => scale::update(context, &target, request).await,
         ("scale", &Method::PATCH) => scale::patch(context, &target, request).await,
         ("binding", &Method::POST) => bind(context, &target, request).await,
+        ("eviction", &Method::POST) => eviction::create(context, &target, request).await,
         ("finalize", &Method::PUT) => finalize::update(context, &target, request).await,
         ("log", &Method::GET) => log::get(context, &target, request).await,
         _ => Err(Status::method_not_allowed()),

@@ -8,7 +8,8 @@
 //! 4. Reads are answered by `cacher`, the watch cache: shared bytes, snapshots, event windows.
 //! 5. Writes go through `writing` and `admission`: decode, default, validate, allocate, then one
 //!    compare-and-set in the store, whose echo updates the cache.
-//! 6. `expiry` forgets Events that nobody has repeated for an hour.
+//! 6. `expiry` forgets Events that nobody has repeated for an hour; `allocation` gives out Service
+//!    addresses and node ports and repairs their claims every three minutes.
 //! 7. Whatever is refused becomes a Kubernetes `Status` in `response`.
 //!
 //! [`pki`] makes the certificates that all of this rests on.
@@ -35,6 +36,7 @@ mod writing;
 pub use bootstrap::BootstrapError;
 pub use cacher::FeedError;
 pub use server::body::Body;
+pub use server::limits::Limits;
 pub use server::local::LocalService;
 pub use server::{BindError, Config, RunError, Server};
 pub use user::User;

@@ -6,6 +6,7 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+use crate::request::negotiate::Media;
 use crate::server::body::Body;
 
 /// A response of this server.
@@ -37,6 +38,31 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Answer {
     let mut body = serde_json::to_vec(value).expect("values always encode into memory");
     body.push(b'\n');
     json_bytes(code, body)
+}
+
+/// A body in protobuf, of the given media type.
+pub(crate) fn protobuf_body(media_type: &'static str, body: Body) -> Answer {
+    let mut response = json_body(StatusCode::OK, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// The answer in the encoding that was negotiated. Translates the JSON that handlers make of one
+/// object or Status; what has no protobuf form (a Table, a log), or is in protobuf already (lists,
+/// watches), stays as it is.
+pub(crate) fn in_media(answer: Answer, media: Media) -> Answer {
+    let json = HeaderValue::from_static("application/json");
+    if media == Media::Json || answer.headers().get(header::CONTENT_TYPE) != Some(&json) {
+        return answer;
+    }
+    let written = answer.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let Some(written) = written.and_then(|value| api::protobuf::write(&value)) else {
+        return answer;
+    };
+    let mut answer = answer.map(|_| Body::whole(written));
+    let media_type = HeaderValue::from_static(api::protobuf::MEDIA_TYPE);
+    answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    answer
 }
 
 /// Plain text.

@@ -18,11 +18,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::allocation::Allocators;
+use crate::allocation::{Allocators, repair};
 use crate::bootstrap::{self, BootstrapError};
 use crate::cacher::Feed;
 use crate::context::Context;
 use crate::expiry;
+use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
 use crate::pki::{self, Authority, PkiError};
 use crate::user::User;
@@ -30,10 +31,12 @@ use crate::user::User;
 mod accept;
 pub(crate) mod body;
 mod gzip;
+pub(crate) mod limits;
 pub(crate) mod list_body;
 pub(crate) mod local;
 pub(crate) mod watch_body;
 
+use limits::Limits;
 use local::LocalService;
 
 /// How long open requests may take to finish when the server stops.
@@ -59,11 +62,16 @@ pub struct Config {
     pub node_ports: RangeInclusive<u16>,
     /// The DNS domain of the cluster.
     pub cluster_domain: String,
+    /// What connections may cost.
+    pub limits: Limits,
+    /// How often the claims on Service addresses and node ports are compared with the Services.
+    pub repair_every: Duration,
 }
 
 impl Config {
     /// The defaults of Kubernetes: Services in 10.96.0.0/16, node ports 30000-32767, domain
-    /// `cluster.local`; listening on 127.0.0.1, on a port of the kernel's choice.
+    /// `cluster.local`, repairs every three minutes; listening on 127.0.0.1, on a port of the
+    /// kernel's choice.
     pub fn new(store: Store, authority: Arc<Authority>) -> Config {
         Config {
             store,
@@ -74,6 +82,8 @@ impl Config {
             service_cidr: Ipv4Net::new_assert([10, 96, 0, 0].into(), 16),
             node_ports: 30000..=32767,
             cluster_domain: "cluster.local".to_owned(),
+            limits: Limits::default(),
+            repair_every: Duration::from_secs(180),
         }
     }
 }
@@ -127,6 +137,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: TlsAcceptor,
+    limits: Limits,
     tracker: TaskTracker,
     /// Stops the background tasks if the server is dropped without having run.
     _stop: DropGuard,
@@ -181,6 +192,7 @@ impl Server {
             caches,
             freshness,
             allocators,
+            store_probe: StoreProbe::default(),
             kubelets,
             stopping: stopping.clone(),
         });
@@ -188,12 +200,14 @@ impl Server {
         bootstrap::run(&context, config.service_cidr, SocketAddr::new(advertise, address.port()))
             .await
             .map_err(|source| BindError::Bootstrap { source })?;
-        tracker.spawn(expiry::run(context.clone(), stopping));
+        tracker.spawn(expiry::run(context.clone(), stopping.clone()));
+        tracker.spawn(repair::run(context.clone(), config.repair_every, stopping));
         Ok(Server {
             context,
             listener,
             address,
             tls: TlsAcceptor::from(Arc::new(tls)),
+            limits: config.limits,
             tracker,
             _stop: stop,
         })
@@ -219,6 +233,7 @@ impl Server {
         let accept = accept::Acceptor {
             context: self.context.clone(),
             tls: self.tls,
+            limits: self.limits,
             tracker: self.tracker.clone(),
             cut: cut.clone(),
         };

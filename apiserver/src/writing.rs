@@ -1,6 +1,8 @@
 //! The common part of everything that changes an object: read it, change it, check it, compare
 //! and set it, and start over if somebody was faster.
 
+mod part;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +17,12 @@ use store::{KeyValue, Revision, WriteError};
 use crate::cacher::EventType;
 use crate::cacher::Object;
 use crate::cacher::encoding::{Encoded, stored};
-use crate::context::Context;
+use crate::context::{Context, now};
 use crate::dispatch::Target;
 use crate::handlers::fresh;
 use crate::response::{self, Answer, Handled, json_bytes, with_warnings};
+
+pub(crate) use part::{Part, Write};
 
 /// For how long an update without a resourceVersion is tried again after somebody else's. Each
 /// round somebody gets through, so this ends; the bound is for a client that has long gone.
@@ -47,17 +51,6 @@ impl Current {
     }
 }
 
-/// Which part of an object an update is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// The object.
-    Main,
-    /// Its `/status`.
-    Status,
-    /// What a subresource of the server's own changes (binding, finalize): no strategy involved.
-    Raw,
-}
-
 /// What a write came to.
 pub(crate) struct Written {
     /// The object as it is now.
@@ -83,9 +76,11 @@ impl Draft {
     /// Encodes an object.
     pub(crate) fn new(resource: &Resource, object: &Value) -> Draft {
         let own = stored(object);
-        let viewed = resource.stored_as != resource.group_resource();
-        let stored =
-            if viewed { stored(&resource.strategy.to_stored(object.clone())) } else { own.clone() };
+        let stored = if resource.is_view() {
+            stored(&resource.strategy.to_stored(object.clone()))
+        } else {
+            own.clone()
+        };
         Draft { stored, own }
     }
 
@@ -115,18 +110,19 @@ pub(crate) fn full_key(target: &Target, name: &str) -> String {
 pub(crate) async fn change(
     context: &Context,
     target: &Target,
-    part: Part,
-    dry_run: bool,
+    write: Write<'_>,
     mut change: impl FnMut(&Value) -> Result<Value, Status>,
 ) -> Result<Written, Status> {
+    let dry_run = write.dry_run();
     let mut current = Current::cached(&fresh(context, target).await?);
     let key = full_key(target, &target.name);
     let end = Instant::now() + RETRY_FOR;
     while Instant::now() < end {
         let mut new = change(&current.object)?;
         check_version(target, &new, &current)?;
-        prepare(target, part, &mut new, &current.object)?;
-        let allocated = match part {
+        write.track(&target.resource, &current.object, &mut new);
+        prepare(target, write.part(), &mut new, &current.object)?;
+        let allocated = match write.part() {
             Part::Main => {
                 context.allocators.update(target, &mut new, &current.object, dry_run).await?
             }
@@ -180,7 +176,7 @@ async fn store(
 ) -> Result<Option<Written>, Retry> {
     let removed = gone(&new);
     if !removed && same(&new, &current.object) {
-        let bytes = shown(&new, current.revision);
+        let bytes = shown(&current.object, current.revision);
         return Ok(Some(Written { bytes }));
     }
     if dry_run {
@@ -235,28 +231,50 @@ fn check_version(target: &Target, new: &Value, current: &Current) -> Result<(), 
 
 fn prepare(target: &Target, part: Part, new: &mut Value, old: &Value) -> Result<(), Status> {
     match part {
-        Part::Main => lifecycle::before_update(&target.resource, new, old),
-        Part::Status => lifecycle::before_status_update(&target.resource, new, old),
-        Part::Raw => Ok(()),
+        Part::Main | Part::Scale => lifecycle::before_update(&target.resource, new, old),
+        Part::Status => {
+            target.resource.strategy.stamp_status(new, old, now());
+            lifecycle::before_status_update(&target.resource, new, old)
+        }
+        Part::Subresource(name) => {
+            target.resource.strategy.stamp_status(new, old, now());
+            lifecycle::before_subresource_update(&target.resource, name, new, old)
+        }
+        Part::Finalize | Part::Raw => Ok(()),
     }
 }
 
-/// Whether two versions differ in nothing but their resourceVersion.
+/// Whether two versions differ in nothing but their resourceVersion, and in when their managers
+/// last wrote: a write that changes nothing is none.
 fn same(new: &Value, old: &Value) -> bool {
     let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return new == old };
     new.len() == old.len()
         && new.iter().all(|(key, value)| match old.get(key) {
-            Some(had) if key == "metadata" => {
-                let strip = |value: &Value| {
-                    let mut map = value.as_object().cloned().unwrap_or_default();
-                    map.remove("resourceVersion");
-                    map
-                };
-                value == had || strip(value) == strip(had)
-            }
+            Some(had) if key == "metadata" => value == had || same_metadata(value, had),
             Some(had) => value == had,
             None => false,
         })
+}
+
+fn same_metadata(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return false };
+    let known = |key: &String| key != "resourceVersion";
+    new.keys().filter(|key| known(key)).eq(old.keys().filter(|key| known(key)))
+        && new.iter().filter(|(key, _)| known(key)).all(|(key, value)| match old.get(key) {
+            Some(had) if key == "managedFields" => same_managers(value, had),
+            had => had == Some(value),
+        })
+}
+
+fn same_managers(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_array(), old.as_array()) else { return false };
+    let timeless = |entry: &Value| {
+        let mut entry = entry.clone();
+        api::meta::remove(&mut entry, "time");
+        entry
+    };
+    new.len() == old.len()
+        && new.iter().zip(old).all(|(new, old)| new == old || timeless(new) == timeless(old))
 }
 
 /// Whether nothing keeps a deleted object any more: no grace period, no finalizer.
@@ -355,6 +373,14 @@ mod tests {
         let mut b = a.clone();
         b["metadata"]["resourceVersion"] = json!("2");
         assert!(same(&a, &b));
+        let managed =
+            |time: &str| json!([{"manager": "m", "time": time, "fieldsV1": {"f:data": {}}}]);
+        let (mut early, mut late) = (a.clone(), a.clone());
+        early["metadata"]["managedFields"] = managed("2024-01-01T00:00:00Z");
+        late["metadata"]["managedFields"] = managed("2025-01-01T00:00:00Z");
+        assert!(same(&early, &late) && !same(&a, &late) && !same(&late, &a));
+        late["metadata"]["managedFields"][0]["manager"] = json!("n");
+        assert!(!same(&early, &late));
         b["metadata"]["labels"] = json!({"x": "y"});
         assert!(!same(&a, &b));
         assert!(!same(&a, &json!({"metadata": a["metadata"]})));

@@ -62,9 +62,6 @@ pub(crate) trait Journal: Send {
         hub: &Hub,
     ) -> impl Future<Output = Result<Committed, CommitError>> + Send;
 
-    /// Proves that a transaction is possible now.
-    fn ping(&mut self) -> impl Future<Output = Result<(), CommitError>> + Send;
-
     /// What the engine likes to do once the waiters of a batch are answered.
     fn after_batch(&mut self);
 }
@@ -99,8 +96,12 @@ pub(crate) trait Engine: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<History, Error>>;
 
-    /// The newest committed revision.
+    /// The newest committed revision, of all processes: never less than what anybody has been
+    /// answered before the call.
     fn revision(&self) -> BoxFuture<'_, Result<Revision, Error>>;
+
+    /// Proves that the database answers now.
+    fn ping(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Forgets the history up to `up_to`, which must have been reached.
     fn compact(&self, up_to: Revision) -> BoxFuture<'_, Result<(), Error>>;

@@ -3,6 +3,7 @@
 //! Display never repeats the source's text: print the chain where the error is handled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{KeyValue, Revision};
 
@@ -99,6 +100,12 @@ pub enum Error {
         asked: Revision,
         /// The newest revision.
         current: Revision,
+    },
+    /// The writer has been at one batch for too long: reads may work, writes do not get through.
+    #[error("the writer has been at one batch for {since:?}: writes do not get through")]
+    Stalled {
+        /// For how long.
+        since: Duration,
     },
     /// The store has been closed.
     #[error("the store is closed")]

@@ -16,7 +16,7 @@ use crate::model::{KeyValue, Listing, Page, Revision};
 use crate::options::Options;
 use crate::plan::{Mutation, Verb};
 use crate::watch::Watch;
-use crate::writer::Request;
+use crate::writer::{Pulse, Request};
 use crate::{compactor, follower, writer};
 
 /// A revisioned key-value store; clones share it.
@@ -32,6 +32,7 @@ struct Inner {
     queue: mpsc::Sender<Request>,
     engine: Arc<dyn Engine>,
     hub: Arc<Hub>,
+    pulse: Arc<Pulse>,
     closing: CancellationToken,
     tracker: TaskTracker,
 }
@@ -46,7 +47,8 @@ impl Store {
         let (queue, requests) = mpsc::channel(options.queue.max(1));
         let closing = CancellationToken::new();
         let tracker = TaskTracker::new();
-        let writing = (requests, options.group, closing.clone(), tracker.token());
+        let pulse = Arc::new(Pulse::default());
+        let writing = (requests, pulse.clone(), options.group, closing.clone(), tracker.token());
         let (engine, hub): (Arc<dyn Engine>, Arc<Hub>) = match url.split_once("://") {
             Some(("sqlite", path)) => {
                 let (engine, journal) = sqlite::open(path).await?;
@@ -70,7 +72,7 @@ impl Store {
             tracker.spawn(closing.clone().run_until_cancelled_owned(work));
         }
         tracker.close();
-        Ok(Store { inner: Arc::new(Inner { queue, engine, hub, closing, tracker }) })
+        Ok(Store { inner: Arc::new(Inner { queue, engine, hub, pulse, closing, tracker }) })
     }
 
     /// The key as it is now.
@@ -135,7 +137,7 @@ impl Store {
             return Err(WriteError::InvalidKey { key: key.to_owned() });
         }
         let (reply, outcome) = oneshot::channel();
-        let request = Request::Write(Mutation { key: key.into(), verb }, reply);
+        let request = Request { mutation: Mutation { key: key.into(), verb }, reply };
         self.inner.queue.send(request).await.map_err(|_| WriteError::Closed)?;
         // The writer answers whatever it has taken; if it died instead, nobody knows how far it got.
         let died = |source| WriteError::Unknown { key: key.to_owned(), source: Arc::new(source) };
@@ -148,7 +150,8 @@ impl Store {
         Watch::start(self.inner.engine.clone(), self.inner.hub.clone(), prefix, after).await
     }
 
-    /// The newest committed revision, as the database knows it (of all processes).
+    /// The newest committed revision, of all processes: never less than what anybody has been
+    /// answered before this call. SQLite has one process, which knows; Postgres is asked.
     pub async fn revision(&self) -> Result<Revision, Error> {
         self.inner.engine.revision().await
     }
@@ -165,12 +168,19 @@ impl Store {
         self.inner.engine.compact(up_to).await
     }
 
-    /// Proves that the writer is alive and its database takes transactions.
-    /// Waits in the same queue as the mutations.
+    /// Proves that the database answers and that the writer is alive and not stuck in a batch.
+    /// One small read: it waits behind no mutation, and a full queue does not fail it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Stalled`] or [`Error::Closed`].
     pub async fn ping(&self) -> Result<(), Error> {
-        let (reply, outcome) = oneshot::channel();
-        self.inner.queue.send(Request::Ping(reply)).await.map_err(|_| Error::Closed)?;
-        outcome.await.unwrap_or(Err(Error::Closed))
+        if self.inner.queue.is_closed() {
+            return Err(Error::Closed);
+        }
+        if let Some(since) = self.inner.pulse.stalled() {
+            return Err(Error::Stalled { since });
+        }
+        self.inner.engine.ping().await
     }
 
     /// Commits what is queued, refuses what comes later, ends all watches, and
@@ -182,21 +192,21 @@ impl Store {
     }
 }
 
-type Writing = (mpsc::Receiver<Request>, bool, CancellationToken, TaskTrackerToken);
+type Writing = (mpsc::Receiver<Request>, Arc<Pulse>, bool, CancellationToken, TaskTrackerToken);
 
 /// Starts the writer on a thread and a runtime of its own. The token keeps
 /// [`Store::close`] waiting for its end.
 fn start_writer<J: Journal + 'static>(
     journal: J,
     hub: Arc<Hub>,
-    (requests, group, closing, token): Writing,
+    (requests, pulse, group, closing, token): Writing,
 ) -> Result<(), OpenError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| OpenError::Thread { source })?;
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
-        runtime.block_on(writer::run(journal, requests, hub, group, closing));
+        runtime.block_on(writer::run(journal, requests, hub, pulse, group, closing));
         drop(token);
     });
     thread.map(|_| ()).map_err(|source| OpenError::Thread { source })

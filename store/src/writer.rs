@@ -19,11 +19,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{CommitError, Committed, Journal};
-use crate::error::{Cause, Error, WriteError};
+use crate::error::{Cause, WriteError};
 use crate::hub::Hub;
 use crate::model::Revision;
 use crate::plan::{Mutation, Refusal};
@@ -45,10 +46,35 @@ const PATIENCE_MAX: Duration = Duration::from_millis(1);
 /// How long to let the callers run before looking at the queue again.
 const GLANCE: Duration = Duration::from_micros(50);
 
+/// How long a batch may take before the writer counts as stalled: no commit of a working disk or
+/// server comes near it.
+const STALLED: Duration = Duration::from_secs(10);
+
 /// What callers send to the writer.
-pub(crate) enum Request {
-    Write(Mutation, oneshot::Sender<Result<Revision, WriteError>>),
-    Ping(oneshot::Sender<Result<(), Error>>),
+pub(crate) struct Request {
+    /// What is to be done.
+    pub(crate) mutation: Mutation,
+    /// Who waits for the outcome.
+    pub(crate) reply: oneshot::Sender<Result<Revision, WriteError>>,
+}
+
+/// Since when the writer has been at its current batch, for those who ask how it is.
+#[derive(Default)]
+pub(crate) struct Pulse(Mutex<Option<Instant>>);
+
+impl Pulse {
+    fn set(&self, busy_since: Option<Instant>) {
+        *self.0.lock() = busy_since;
+    }
+
+    /// For how long the current batch has taken, if that is too long.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        stalled(*self.0.lock(), Instant::now())
+    }
+}
+
+fn stalled(busy_since: Option<Instant>, now: Instant) -> Option<Duration> {
+    busy_since.map(|since| now.saturating_duration_since(since)).filter(|took| *took > STALLED)
 }
 
 /// Commits until `closing` or until nobody can send any more.
@@ -56,6 +82,7 @@ pub(crate) async fn run<J: Journal>(
     mut journal: J,
     mut queue: mpsc::Receiver<Request>,
     hub: Arc<Hub>,
+    pulse: Arc<Pulse>,
     group: bool,
     closing: CancellationToken,
 ) {
@@ -79,24 +106,16 @@ pub(crate) async fn run<J: Journal>(
         }
         pace.gather(&mut queue, &mut requests, size);
         let (gathered, start) = (requests.len(), Instant::now());
-        for request in requests.drain(..) {
-            match request {
-                Request::Write(mutation, reply) => {
-                    batch.push(mutation, reply);
-                    if batch.bytes >= BATCH_BYTES {
-                        batch.commit(&mut journal, &hub).await;
-                    }
-                }
-                Request::Ping(reply) => {
-                    let _ = reply.send(journal.ping().await.map_err(|error| Error::Unavailable {
-                        operation: "ping",
-                        subject: String::new(),
-                        source: error.cause(),
-                    }));
-                }
+        pulse.set(Some(start));
+        for Request { mutation, reply } in requests.drain(..) {
+            batch.push(mutation, reply);
+            if batch.bytes >= BATCH_BYTES {
+                batch.commit(&mut journal, &hub).await;
+                pulse.set(Some(Instant::now()));
             }
         }
         batch.commit(&mut journal, &hub).await;
+        pulse.set(None);
         pace.note(gathered, start.elapsed());
         journal.after_batch();
     }
@@ -213,5 +232,19 @@ impl From<Refusal> for WriteError {
             Refusal::Exists(current) => WriteError::Exists { current },
             Refusal::Conflict(current) => WriteError::Conflict { current },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_batch_that_takes_too_long_is_a_stall() {
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds));
+        assert_eq!(stalled(None, now), None);
+        assert_eq!(stalled(ago(10), now), None);
+        assert_eq!(stalled(ago(11), now), Some(Duration::from_secs(11)));
     }
 }

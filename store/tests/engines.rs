@@ -55,3 +55,26 @@ on_both_engines! {
     compaction::retention_compacts_in_the_background,
     model::random_operations_match_the_model,
 }
+
+/// A ping is one read: it neither waits behind writes that do not get through nor writes itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_of_sqlite_passes_writes_that_wait() {
+    let place = suite::Place::sqlite();
+    let store = place.open().await;
+    let path = place.url.strip_prefix("sqlite://").expect("a file");
+    let other = rusqlite::Connection::open(path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waits = {
+        let store = store.clone();
+        tokio_util::task::AbortOnDropHandle::new(
+            tokio_util::task::TaskTracker::new()
+                .spawn(async move { store.create("/a", suite::value("1")).await }),
+        )
+    };
+    tokio::time::timeout(suite::LIMIT, store.ping()).await.expect("an answer").unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    // Written in the end, or refused after a long wait: answered in any case.
+    tokio::time::timeout(suite::LIMIT, waits).await.expect("an answer").unwrap().ok();
+    store.create("/b", suite::value("1")).await.unwrap();
+    store.close().await;
+}

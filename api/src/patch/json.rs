@@ -4,9 +4,16 @@ use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
 use super::{PatchError, parse};
+use crate::field::go_quote;
 
 /// Operations of one patch at most, as in Kubernetes.
 const MAX_OPERATIONS: usize = 10_000;
+
+/// The fields of an operation.
+const FIELDS: &[&str] = &["op", "path", "from", "value"];
+
+/// Problems told of one patch at most: whoever sends more means no good.
+const MAX_PROBLEMS: usize = 100;
 
 /// Size of the result relative to what a client may send: a chain of `copy` operations doubles an
 /// object each time.
@@ -39,6 +46,26 @@ pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
         json_patch::patch(&mut result, one).map_err(|_| PatchError::Rejected)?;
     }
     if result.is_object() { Ok(result) } else { Err(PatchError::Rejected) }
+}
+
+/// Fields that operations do not have, and those that are there twice, operation by operation.
+pub(super) fn problems(operations: &Value, duplicates: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, operation) in operations.as_array().into_iter().flatten().enumerate() {
+        let fields = operation.as_object().into_iter().flat_map(serde_json::Map::keys);
+        for field in fields.filter(|field| !FIELDS.contains(&field.as_str())) {
+            let path = format!("[{index}].{field}");
+            found.push((index, format!("json patch unknown field {}", go_quote(&path))));
+        }
+    }
+    for path in duplicates {
+        let index = path.strip_prefix('[').and_then(|path| path.split(']').next()?.parse().ok());
+        let problem = format!("json patch duplicate field {}", go_quote(path));
+        found.push((index.unwrap_or_default(), problem));
+    }
+    found.sort_by_key(|(index, _)| *index);
+    found.truncate(MAX_PROBLEMS);
+    found.into_iter().map(|(_, problem)| problem).collect()
 }
 
 #[cfg(test)]

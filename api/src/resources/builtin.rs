@@ -1,9 +1,19 @@
 //! The rows of the built-in kinds: a file per group, and the words in which a row is written.
 
+mod apps;
+mod autoscaling;
+mod batch;
+mod certificates;
 mod coordination;
 mod core;
 mod discovery;
 mod events;
+mod networking;
+mod node;
+mod policy;
+mod rbac;
+mod scheduling;
+mod storage;
 
 use std::sync::Arc;
 
@@ -18,13 +28,30 @@ const ALL: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Updat
 const NO_COLLECTION_DELETE: &[Verb] = &[Create, Delete, Get, List, Patch, Update, Watch];
 const CREATE: &[Verb] = &[Create];
 const GET: &[Verb] = &[Get];
+/// Computed when they are read.
+const GET_LIST: &[Verb] = &[Get, List];
 const UPDATE: &[Verb] = &[Update];
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
 
 /// The rows, in discovery order.
 pub(super) fn rows() -> Vec<Arc<Resource>> {
     // The order is that of discovery.
-    let groups = [core::rows(), events::rows(), coordination::rows(), discovery::rows()];
+    let groups = [
+        core::rows(),
+        apps::rows(),
+        events::rows(),
+        autoscaling::rows(),
+        batch::rows(),
+        certificates::rows(),
+        networking::rows(),
+        policy::rows(),
+        rbac::rows(),
+        storage::rows(),
+        scheduling::rows(),
+        coordination::rows(),
+        node::rows(),
+        discovery::rows(),
+    ];
     groups.into_iter().flatten().map(Arc::new).collect()
 }
 
@@ -48,6 +75,7 @@ fn row(
         subresources: Vec::new(),
         selectable_fields: Vec::new(),
         stored_as: GroupResource::new(group, plural),
+        stored_version: Text::Borrowed("v1"),
         storage_version_hash: Text::Borrowed(""),
         schema_type: Text::Borrowed(""),
         deprecation: Text::Borrowed(""),
@@ -95,6 +123,18 @@ impl Resource {
 
     fn printer(mut self, printer: Printer) -> Self {
         self.printer = printer;
+        self
+    }
+
+    /// Another version than v1, stored as itself unless [`Resource::stored_version`] follows.
+    fn version(mut self, version: &'static str) -> Self {
+        self.version = Text::Borrowed(version);
+        self.stored_version = Text::Borrowed(version);
+        self
+    }
+
+    fn stored_version(mut self, version: &'static str) -> Self {
+        self.stored_version = Text::Borrowed(version);
         self
     }
 

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Strategy, keep_field, set_default};
 use crate::field::{Errors, FieldError, Path};
-use crate::names::{self, NameRule};
+use crate::meta;
+use crate::names::NameRule;
 
 /// The label by which selectors find a namespace by name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -48,9 +49,7 @@ impl Strategy for Namespace {
         let path = Path::new("spec").child("finalizers");
         let all = object["spec"]["finalizers"].as_array().into_iter().flatten();
         for (n, name) in all.filter_map(Value::as_str).enumerate() {
-            for message in names::qualified_name(name) {
-                errors.push(FieldError::invalid(&path.index(n), name, &message));
-            }
+            errors.extend(meta::validate_finalizer(name, &path.index(n)));
         }
         errors
     }

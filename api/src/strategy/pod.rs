@@ -7,8 +7,10 @@ mod affinity;
 mod container;
 mod defaults;
 mod env;
+mod ephemeral;
 mod probe;
 mod qos;
+mod resize;
 mod resources;
 mod scheduling;
 mod security;
@@ -22,7 +24,10 @@ use serde_json::{Value, json};
 use super::{Strategy, keep_all_but_status, keep_field, set_default, typed};
 use crate::field::{Errors, FieldError, Path};
 
+pub(super) use affinity::validate_node_selector;
 pub(super) use defaults::default_template;
+pub(super) use resources::validate_amount;
+pub(super) use scheduling::validate_tolerations;
 pub(super) use validate::validate_spec;
 
 /// Seconds for which a pod tolerates a node that stopped answering.
@@ -86,6 +91,15 @@ impl Strategy for Pod {
         }
     }
 
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
+        match subresource {
+            "status" => {
+                &[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]]
+            }
+            _ => &[&["status"]],
+        }
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let pod: core::Pod = match typed(object) {
             Ok(pod) => pod,
@@ -109,6 +123,28 @@ impl Strategy for Pod {
         update::validate_status(new, old)
     }
 
+    fn prepare_for_subresource(&self, subresource: &str, new: &mut Value, old: &Value) {
+        match subresource {
+            "ephemeralcontainers" => ephemeral::prepare(new, old),
+            "resize" => resize::prepare(new, old),
+            _ => {}
+        }
+    }
+
+    fn validate_subresource(&self, subresource: &str, new: &Value, old: &Value) -> Errors {
+        let spec = match typed::<core::Pod>(new) {
+            Ok(pod) => pod.spec.unwrap_or_default(),
+            Err(errors) => return errors,
+        };
+        let mut errors = validate_spec(&spec, &Path::new("spec"));
+        errors.extend(match subresource {
+            "ephemeralcontainers" => ephemeral::validate_update(new, old),
+            "resize" => resize::validate(new, old),
+            _ => Errors::new(),
+        });
+        errors
+    }
+
     fn deletion_grace_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {
         let spec = &object["spec"];
         let own = spec["terminationGracePeriodSeconds"].as_i64();
@@ -122,6 +158,19 @@ impl Strategy for Pod {
             grace => Some(grace),
         }
     }
+}
+
+/// Takes from `new` nothing but a part of the spec and the version it is based on.
+fn keep_all_but(new: &mut Value, old: &Value, part: impl FnOnce(&mut Value, &Value)) {
+    let mut kept = old.clone();
+    part(&mut kept["spec"], &new["spec"]);
+    keep_field(&mut kept["metadata"], &new["metadata"], "resourceVersion");
+    *new = kept;
+}
+
+/// Whether the pod is a node's own: only its manifest there can change it.
+fn is_static(pod: &Value) -> bool {
+    !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null()
 }
 
 /// Lets the pod stay for a while on a node that fails, unless it says otherwise itself.

@@ -1,13 +1,10 @@
 //! ReplicationController.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
 
-use super::{Strategy, keep_field, pod, set_default, typed};
+use super::{Strategy, bounds, keep_field, pod, set_default, template, typed};
 use crate::field::{Errors, FieldError, Path};
-use crate::meta;
 use crate::selector::LabelSelector;
 
 #[derive(Debug)]
@@ -53,86 +50,36 @@ impl Strategy for ReplicationController {
         };
         let spec = controller.spec.unwrap_or_default();
         let path = Path::new("spec");
-        let mut errors = Errors::new();
-        if let Some(n) = spec.replicas.filter(|n| *n < 0) {
-            let detail = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(&path.child("replicas"), n, detail));
-        }
-        if let Some(n) = spec.min_ready_seconds.filter(|n| *n < 0) {
-            let detail = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(&path.child("minReadySeconds"), n, detail));
-        }
+        let numbers = &["replicas", "minReadySeconds"];
+        let mut errors = bounds::none_negative(&object["spec"], &path, numbers);
         let selector = spec.selector.unwrap_or_default();
         if selector.is_empty() {
             errors.push(FieldError::required(&path.child("selector"), ""));
         }
         let path = path.child("template");
-        let Some(template) = spec.template else {
+        if spec.template.is_none() {
             errors.push(FieldError::required(&path, ""));
             return errors;
-        };
-        let labels: BTreeMap<String, String> =
-            template.metadata.as_ref().and_then(|m| m.labels.clone()).unwrap_or_default();
-        let matcher =
-            LabelSelector::from_map(selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-        if !selector.is_empty() && !matcher.matches(&labels) {
-            let detail = "`selector` does not match template `labels`";
-            let path = path.child("metadata").child("labels");
-            errors.push(FieldError::invalid(&path, json!(labels), detail));
         }
-        let raw = &object["spec"]["template"]["metadata"];
-        let meta_path = path.child("metadata");
-        errors.extend(meta::validate_labels(&raw["labels"], &meta_path.child("labels")));
-        errors.extend(meta::validate_annotations(
-            &raw["annotations"],
-            &meta_path.child("annotations"),
-        ));
-        let spec = template.spec.unwrap_or_default();
-        let path = path.child("spec");
-        errors.extend(pod::validate_spec(&spec, &path));
-        // A replica that ended for good would be replaced for ever.
-        let policy = spec.restart_policy.as_deref().unwrap_or_default();
-        if policy != "Always" && !policy.is_empty() {
-            errors.push(FieldError::not_supported(
-                &path.child("restartPolicy"),
-                policy,
-                &["Always"],
-            ));
-        }
-        if spec.active_deadline_seconds.is_some() {
-            let detail = "activeDeadlineSeconds in ReplicationController is not Supported";
-            errors.push(FieldError::forbidden(&path.child("activeDeadlineSeconds"), detail));
-        }
+        let found = LabelSelector::from_map(selector.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+        errors.extend(template::matches(&found, &object["spec"]["template"], &path));
+        let template = &object["spec"]["template"];
+        errors.extend(template::validate(template, &path));
+        errors.extend(template::runs_for_ever(template, "ReplicationController", &path));
         errors
     }
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Errors {
-        let mut errors = Errors::new();
-        let status = &new["status"];
-        let path = Path::new("status");
-        let number = |field: &str| status[field].as_i64().unwrap_or(0);
-        for field in [
-            "replicas",
-            "fullyLabeledReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "observedGeneration",
-        ] {
-            if number(field) < 0 {
-                let detail = "must be greater than or equal to 0";
-                errors.push(FieldError::invalid(&path.child(field), number(field), detail));
-            }
-        }
-        for field in ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"] {
-            if number(field) > number("replicas") {
-                let detail = "cannot be greater than status.replicas";
-                errors.push(FieldError::invalid(&path.child(field), number(field), detail));
-            }
-        }
-        if number("availableReplicas") > number("readyReplicas") {
-            let (path, n) = (path.child("availableReplicas"), number("availableReplicas"));
-            errors.push(FieldError::invalid(&path, n, "cannot be greater than readyReplicas"));
-        }
+        let (status, path) = (&new["status"], Path::new("status"));
+        let parts = &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
+        let mut errors = bounds::none_negative(status, &path, &["replicas"]);
+        errors.extend(bounds::none_negative(status, &path, parts));
+        errors.extend(bounds::none_negative(status, &path, &["observedGeneration"]));
+        let detail = "cannot be greater than status.replicas";
+        errors.extend(bounds::at_most(status, &path, parts, "replicas", detail));
+        let detail = "cannot be greater than readyReplicas";
+        let available = &["availableReplicas"];
+        errors.extend(bounds::at_most(status, &path, available, "readyReplicas", detail));
         errors
     }
 }

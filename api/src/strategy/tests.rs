@@ -8,11 +8,11 @@ use crate::lifecycle::{Creation, before_create, before_status_update, before_upd
 use crate::resources::{Resource, by_path};
 use crate::status::Status;
 
-fn resource(group: &str, plural: &str) -> &'static Resource {
+pub(super) fn resource(group: &str, plural: &str) -> &'static Resource {
     by_path(group, "v1", plural).expect("served")
 }
 
-fn create(resource: &Resource, object: Value) -> Result<Value, Status> {
+pub(super) fn create(resource: &Resource, object: Value) -> Result<Value, Status> {
     let mut object = check(resource, object)?.object;
     let creation = Creation {
         namespace: resource.namespaced().then_some("d"),
@@ -24,17 +24,36 @@ fn create(resource: &Resource, object: Value) -> Result<Value, Status> {
     Ok(object)
 }
 
-fn changed(base: &Value, change: &Value) -> Value {
+pub(super) fn changed(base: &Value, change: &Value) -> Value {
     let mut object = base.clone();
     json_patch::merge(&mut object, change);
     object
 }
 
-fn refuses(resource: &Resource, base: &Value, cases: &[(Value, &str)]) {
+pub(super) fn refuses(resource: &Resource, base: &Value, cases: &[(Value, &str)]) {
     create(resource, base.clone()).unwrap_or_else(|e| panic!("{} base: {e}", resource.plural));
     for (change, wanted) in cases {
         let status = create(resource, changed(base, change)).expect_err(wanted);
         assert!(status.message.contains(wanted), "{change}\nwanted {wanted}\ngot    {status}");
+    }
+}
+
+/// Changes to an object that was created, and the error that each earns.
+pub(super) fn refuses_update(resource: &Resource, base: &Value, cases: &[(Value, &str)]) {
+    let old = create(resource, base.clone()).expect("valid");
+    for (change, wanted) in cases {
+        let mut new = changed(&old, change);
+        let status = before_update(resource, &mut new, &old).expect_err(wanted);
+        assert!(status.message.contains(wanted), "{change}\nwanted {wanted}\ngot    {status}");
+    }
+}
+
+/// Changes to an object that was created, and that are accepted.
+pub(super) fn accepts_update(resource: &Resource, base: &Value, cases: &[Value]) {
+    let old = create(resource, base.clone()).expect("valid");
+    for change in cases {
+        let mut new = changed(&old, change);
+        before_update(resource, &mut new, &old).unwrap_or_else(|e| panic!("{change}: {e}"));
     }
 }
 

@@ -31,6 +31,15 @@ pub(crate) enum EventType {
 }
 
 impl EventType {
+    /// The name of the type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            EventType::Added => "ADDED",
+            EventType::Modified => "MODIFIED",
+            EventType::Deleted => "DELETED",
+        }
+    }
+
     /// The beginning of a frame of this type.
     pub(crate) fn opening(self) -> &'static [u8] {
         match self {

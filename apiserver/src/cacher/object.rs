@@ -17,6 +17,8 @@ pub(crate) struct Object {
     skip: u16,
     revision: Revision,
     encoded: Encoded,
+    /// The object as a protobuf message, made when somebody first asks for it.
+    message: OnceLock<Box<[u8]>>,
     labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the resource's selectable fields, in the table's order.
     fields: Box<[Box<str>]>,
@@ -33,8 +35,7 @@ impl Object {
         revision: Revision,
     ) -> Object {
         let mut parsed: Value = serde_json::from_slice(value).unwrap_or_default();
-        let viewed = resource.stored_as != resource.group_resource();
-        let encoded = if viewed {
+        let encoded = if resource.is_view() {
             parsed = resource.strategy.from_stored(parsed);
             Encoded::new(event, &super::encoding::stored(&parsed), revision)
         } else {
@@ -55,7 +56,8 @@ impl Object {
             .map(|field| field.value(&parsed).into_boxed_str())
             .collect();
         let skip = u16::try_from(prefix.len()).expect("a prefix is a group and a plural");
-        Object { full_key: key, skip, revision, encoded, labels, fields }
+        let message = OnceLock::new();
+        Object { full_key: key, skip, revision, encoded, message, labels, fields }
     }
 
     /// The same content under another revision: what watchers are told when it leaves.
@@ -65,6 +67,7 @@ impl Object {
             skip: self.skip,
             revision,
             encoded: self.encoded.restamped(EventType::Deleted, revision),
+            message: OnceLock::new(),
             labels: self.labels.clone(),
             fields: self.fields.clone(),
         }
@@ -93,6 +96,15 @@ impl Object {
     /// The bytes.
     pub(crate) fn encoded(&self) -> &Encoded {
         &self.encoded
+    }
+
+    /// The object as a protobuf message without envelope: `type_name` is the schema type of its
+    /// resource. Kept, because lists and watches show the same version to many clients.
+    pub(crate) fn message(&self, type_name: &str) -> &[u8] {
+        self.message.get_or_init(|| {
+            let message = api::protobuf::encode(type_name, &self.encoded.parse());
+            message.unwrap_or_default().into_boxed_slice()
+        })
     }
 
     /// The value of a label.

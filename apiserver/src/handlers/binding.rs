@@ -14,11 +14,11 @@ use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
 use crate::response::{Handled, json, with_warnings};
-use crate::writing::{self, Part, judge};
+use crate::writing::{self, Part, Write, judge};
 
 /// Binds a pod to a node. Serves `pods/NAME/binding` and the older `bindings` alike.
 pub(crate) async fn bind(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "CreateOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
     let body = payload::read_json(request).await?;
     let row = api::resources::by_path("", "v1", "bindings");
     let row = row.expect("bindings are a row of the built-in table");
@@ -42,7 +42,7 @@ pub(crate) async fn bind(context: &Context, target: &Target, request: &mut Reque
         name: name.to_owned(),
         query: crate::request::options::Query::parse(""),
     };
-    writing::change(context, &pod, Part::Raw, options.dry_run, |current| {
+    writing::change(context, &pod, Write::new(Part::Raw, &options), |current| {
         bound(&pod, current, &binding)
     })
     .await?;

@@ -13,18 +13,20 @@ use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
 use crate::response::{self, Handled, json_bytes, with_warnings};
-use crate::writing::{Draft, full_key, judge, warnings};
+use crate::user::User;
+use crate::writing::{Draft, Part, Write, full_key, judge, warnings};
 
 /// How many names are tried for a `generateName` (as kube-apiserver).
 const NAMES: usize = 8;
 
 /// Creates an object.
 pub(crate) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "CreateOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
     let body = payload::read_json(request).await?;
     let decoded = decode::decode(&target.resource, &body)?;
     let problems = judge(&target.resource, options.validation, decoded.problems)?;
-    let (bytes, object) = new(context, target, decoded.object, options.dry_run).await?;
+    let write = Write::new(Part::Main, &options);
+    let (bytes, object) = new(context, target, decoded.object, &request.user, write).await?;
     let warnings = warnings(&target.resource, &object, problems);
     Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings))
 }
@@ -36,21 +38,26 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
 pub(crate) async fn new(
     context: &Context,
     target: &Target,
-    object: Value,
-    dry_run: bool,
+    mut object: Value,
+    user: &User,
+    write: Write<'_>,
 ) -> Result<(bytes::Bytes, Value), Status> {
     let resource = &target.resource;
     let namespace = resource.namespaced().then_some(target.namespace.as_str());
     let named = !object["metadata"]["name"].as_str().unwrap_or_default().is_empty();
     let uid = uuid();
     let now = now();
+    let dry_run = write.dry_run();
     admission::namespace(context, target, &object).await?;
+    // What admission and the strategy add belongs to nobody.
+    write.track(resource, &Value::Null, &mut object);
     let mut last = String::new();
     for _ in 0..NAMES {
         let mut object = object.clone();
         admission::complete(target, &mut object);
         let creation = Creation { namespace, uid: &uid, now, random: random() };
         lifecycle::before_create(resource, &mut object, &creation)?;
+        admission::requester(target, &mut object, user);
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let allocated = context.allocators.create(target, &mut object, dry_run).await?;
         let key = full_key(target, &name);

@@ -51,7 +51,8 @@ impl DeleteOptions {
     /// Reads the options; those in the body win.
     ///
     /// # Errors
-    /// 400 for a body that is no DeleteOptions, 422 for values that do not exist.
+    /// 400 for a body that is no DeleteOptions and a grace period that is no number, 422 for values
+    /// that do not exist.
     pub(super) async fn read(
         target: &Target,
         request: &mut Request,
@@ -64,6 +65,16 @@ impl DeleteOptions {
                 Status::bad_request(format!("cannot read DeleteOptions: {error}"))
             })?
         };
+        Self::parse(target, &sent)
+    }
+
+    /// Reads options that came as a part of something else; null is none.
+    ///
+    /// # Errors
+    /// Those of [`DeleteOptions::read`].
+    pub(super) fn parse(target: &Target, sent: &Value) -> Result<DeleteOptions, Status> {
+        let none = json!({});
+        let sent = if sent.is_null() { &none } else { sent };
         if !sent.is_object() || !matches!(sent["kind"].as_str(), None | Some("DeleteOptions")) {
             return Err(Status::bad_request("the body of a DELETE must be a DeleteOptions"));
         }
@@ -89,8 +100,10 @@ impl DeleteOptions {
             "All" => true,
             other => return Err(unsupported("dryRun", other)),
         };
-        let grace =
-            sent["gracePeriodSeconds"].as_i64().or_else(|| query.number("gracePeriodSeconds"));
+        let grace = match sent["gracePeriodSeconds"].as_i64() {
+            Some(grace) => Some(grace),
+            None => query.number("gracePeriodSeconds")?,
+        };
         Ok(DeleteOptions {
             // Less than nothing is a second (k8s.io/apiserver/pkg/registry/rest/delete.go).
             grace: grace.map(|grace| if grace < 0 { 1 } else { grace }),
@@ -99,6 +112,43 @@ impl DeleteOptions {
             version: precondition("resourceVersion"),
             dry_run,
         })
+    }
+
+    /// Whether everything but the deletion itself is wanted.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// From now on it is the object of that UID that is meant, in whatever version.
+    pub(super) fn pin(&mut self, uid: &str) {
+        self.uid = Some(uid.to_owned());
+        self.version = None;
+    }
+
+    /// Checks that the object is the one that is meant.
+    ///
+    /// # Errors
+    /// 409 for another UID or resourceVersion than the preconditions ask for.
+    pub(super) fn check(&self, target: &Target, object: &Value) -> Result<(), Status> {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let (uid, version) = (text("uid"), text("resourceVersion"));
+        if let Some(wanted) = self.uid.as_deref().filter(|wanted| *wanted != uid) {
+            let kind = target.resource.group_kind();
+            return Err(Status::uid_conflict(&kind, &target.name, wanted, uid));
+        }
+        if let Some(wanted) = self.version.as_deref().filter(|wanted| *wanted != version) {
+            let kind = target.resource.group_kind();
+            let resource = api::resources::GroupResource::new(kind.group, kind.kind);
+            return Err(Status::conflict(
+                &resource,
+                &target.name,
+                &format!(
+                    "the ResourceVersion in the precondition ({wanted}) does not match the \
+                     ResourceVersion in record ({version}). The object might have been modified"
+                ),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -138,7 +188,7 @@ pub(super) async fn one(
     let mut current = Current::cached(&fresh(context, target).await?);
     let end = Instant::now() + RETRY_FOR;
     while Instant::now() < end {
-        check_preconditions(target, options, &current)?;
+        options.check(target, &current.object)?;
         let action = plan(&target.resource, &current.object, options, now());
         let outcome = match action {
             Action::Nothing => return Ok((shown(&current.object, current.revision), false)),
@@ -172,29 +222,4 @@ pub(super) async fn one(
         }
     }
     Err(Status::modified(&target.resource.group_resource(), &target.name))
-}
-
-fn check_preconditions(
-    target: &Target,
-    options: &DeleteOptions,
-    current: &Current,
-) -> Result<(), Status> {
-    let uid = current.object["metadata"]["uid"].as_str().unwrap_or_default();
-    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
-        return Err(Status::uid_conflict(&target.resource.group_kind(), &target.name, wanted, uid));
-    }
-    let version = current.revision.to_string();
-    if let Some(wanted) = options.version.as_deref().filter(|wanted| *wanted != version) {
-        let kind = target.resource.group_kind();
-        let resource = api::resources::GroupResource::new(kind.group, kind.kind);
-        return Err(Status::conflict(
-            &resource,
-            &target.name,
-            &format!(
-                "the ResourceVersion in the precondition ({wanted}) does not match the \
-                 ResourceVersion in record ({version}). The object might have been modified"
-            ),
-        ));
-    }
-    Ok(())
 }

@@ -44,7 +44,7 @@ pub(super) fn answer(request: &Request, path: &str) -> Result<Option<Answer>, St
         _ => None,
     };
     let Some(document) = document else { return Ok(None) };
-    negotiate::form(accept)?;
+    negotiate::accepted(accept, false)?;
     Ok(Some(tagged(request, &document, "application/json")))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Only `spec.finalizers` is taken. When a deleted namespace has none left it goes.
 
+use api::status::Status;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -10,16 +11,15 @@ use crate::dispatch::Target;
 use crate::request::Request;
 use crate::request::options::WriteOptions;
 use crate::response::Handled;
-use crate::writing::{self, Part, answered};
+use crate::writing::{self, Part, Write, answered};
 
 /// Replaces the finalizers.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "UpdateOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, warnings) = super::update::read(target, request, &options).await?;
-    let written = writing::change(context, target, Part::Raw, options.dry_run, |current| {
-        Ok(finalized(current, &object))
-    })
-    .await?;
+    let write = Write::new(Part::Finalize, &options);
+    let written =
+        writing::change(context, target, write, |current| Ok(finalized(current, &object))).await?;
     answered(written, StatusCode::OK, &warnings)
 }
 

@@ -12,14 +12,14 @@ use crate::response::{Handled, json, json_bytes};
 
 /// Answers with the object as it is now, or at least as recent as `resourceVersion` asks for.
 pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -> Handled {
-    let form = negotiate::form(request.header(header::ACCEPT))?;
+    let accepted = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?;
     let revision = parse_version(target.query.get("resourceVersion"))?;
     match revision {
         None => context.freshness.consistent().await?,
         Some(revision) => context.freshness.at_least(revision).await?,
     }
     let object = target.cache.get(&target.key()).ok_or_else(|| target.not_found())?;
-    match Shower::new(target, form)? {
+    match Shower::new(target, accepted.form)? {
         None => Ok(json_bytes(StatusCode::OK, object.encoded().object())),
         Some(mut shower) => Ok(json(StatusCode::OK, &shower.one(&object))),
     }

@@ -1,77 +1,205 @@
-//! `/healthz`, `/livez`, `/readyz` (each with `?verbose`) and `/version`.
-
-use std::time::Duration;
+//! `/healthz`, `/livez`, `/readyz` and `/version`.
+//!
+//! | check | what it asks | `/livez` | `/healthz` | `/readyz` |
+//! |---|---|---|---|---|
+//! | `ping` | nothing: an answer is the proof | x | x | x |
+//! | `store` | the datastore answers, its writer is not stuck | | x | x |
+//! | `watch-cache` | reads can be answered from memory | | x | x |
+//! | `shutdown` | the server has not been told to stop | | | x |
+//!
+//! Liveness leaves the store out: starting the server again brings no database back.
+//!
+//! An endpoint answers `ok`, with `?verbose` or in failure a line per check; `?exclude=NAME` (as
+//! often as wanted) leaves a check out, `/readyz/NAME` is one check alone. The format is that of
+//! k8s.io/apiserver/pkg/server/healthz. Anybody may read the endpoints, so they do not say why a
+//! check failed; the paths of the single checks do, to those who may see them.
 
 use http::StatusCode;
+use http::header::{self, HeaderValue};
 
 use crate::context::Context;
+use crate::dispatch::page_not_found;
 use crate::request::Request;
-use crate::request::options::Query;
+use crate::request::options::{Query, values};
 use crate::response::{Answer, json, text};
 
-/// How long the store may take to answer before readiness is denied.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
+mod probe;
+
+pub(crate) use probe::StoreProbe;
+
+/// What can be checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    Ping,
+    Store,
+    WatchCache,
+    Shutdown,
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Check::Ping => "ping",
+            Check::Store => "store",
+            Check::WatchCache => "watch-cache",
+            Check::Shutdown => "shutdown",
+        }
+    }
+
+    /// The checks of an endpoint, in the order in which they are shown.
+    fn of(endpoint: &str) -> Option<&'static [Check]> {
+        match endpoint {
+            "livez" => Some(&[Check::Ping]),
+            "healthz" => Some(&[Check::Ping, Check::Store, Check::WatchCache]),
+            "readyz" => Some(&[Check::Ping, Check::Store, Check::WatchCache, Check::Shutdown]),
+            _ => None,
+        }
+    }
+
+    async fn run(self, context: &Context) -> Result<(), String> {
+        match self {
+            Check::Ping => Ok(()),
+            Check::Store => context.store_probe.ask(&context.store).await,
+            Check::WatchCache => {
+                context.freshness.problem().map_or(Ok(()), |problem| Err(problem.to_owned()))
+            }
+            Check::Shutdown if context.stopping.is_cancelled() => Err("stopping".to_owned()),
+            Check::Shutdown => Ok(()),
+        }
+    }
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    Excluded,
+}
 
 /// Answers a health or version path; `None` for any other.
 pub(super) async fn answer(context: &Context, request: &Request, path: &str) -> Option<Answer> {
     if path == "/version" || path == "/version/" {
         return Some(json(StatusCode::OK, &api::discovery::version()));
     }
-    let mut parts = path.trim_start_matches('/').splitn(2, '/');
-    let endpoint = parts.next()?;
-    let only = parts.next().unwrap_or_default();
-    let readiness = match endpoint {
-        "healthz" | "livez" => false,
-        "readyz" => true,
-        _ => return None,
+    let (endpoint, only) = match path.strip_prefix('/')?.split_once('/') {
+        Some((endpoint, only)) => (endpoint, Some(only)),
+        None => (path.strip_prefix('/')?, None),
     };
-    let mut checks = vec![("ping", Ok(()))];
-    if readiness {
-        checks.push(("store", store(context).await));
-        let problem = context.freshness.problem().map(str::to_owned);
-        checks.push(("watch-cache", problem.map_or(Ok(()), Err)));
-        checks.push(("shutdown", shutdown(context)));
-    }
-    if !only.is_empty() {
-        checks.retain(|(name, _)| *name == only);
-        if checks.is_empty() {
-            return Some(crate::dispatch::page_not_found());
+    let checks = Check::of(endpoint)?;
+    let Some(only) = only else {
+        return Some(all(context, request, endpoint, checks).await);
+    };
+    let Some(check) = checks.iter().find(|check| check.name() == only) else {
+        return Some(page_not_found());
+    };
+    Some(match check.run(context).await {
+        Ok(()) => said(StatusCode::OK, "ok".to_owned()),
+        Err(reason) => {
+            said(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {reason}\n"))
         }
+    })
+}
+
+async fn all(context: &Context, request: &Request, endpoint: &str, checks: &[Check]) -> Answer {
+    let excluded = values(request.query(), "exclude");
+    let mut outcomes = Vec::with_capacity(checks.len());
+    for check in checks {
+        let outcome = if excluded.iter().any(|name| name == check.name()) {
+            Outcome::Excluded
+        } else if let Err(reason) = check.run(context).await {
+            let check = check.name();
+            tracing::debug!(endpoint, check, reason, "a check failed");
+            Outcome::Failed
+        } else {
+            Outcome::Passed
+        };
+        outcomes.push((check.name(), outcome));
     }
     let verbose = Query::parse(request.query()).has("verbose");
-    Some(report(endpoint, &checks, verbose))
+    let (code, body) = report(endpoint, &outcomes, &excluded, verbose);
+    said(code, body)
 }
 
-async fn store(context: &Context) -> Result<(), String> {
-    match tokio::time::timeout(STORE_PATIENCE, context.store.ping()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {STORE_PATIENCE:?}")),
-    }
-}
-
-fn shutdown(context: &Context) -> Result<(), String> {
-    if context.stopping.is_cancelled() { Err("stopping".to_owned()) } else { Ok(()) }
-}
-
-type Check = (&'static str, Result<(), String>);
-
-fn report(endpoint: &str, checks: &[Check], verbose: bool) -> Answer {
-    let failed = checks.iter().any(|(_, result)| result.is_err());
+/// What an endpoint says.
+fn report(
+    endpoint: &str,
+    outcomes: &[(&str, Outcome)],
+    excluded: &[String],
+    verbose: bool,
+) -> (StatusCode, String) {
     let mut lines = String::new();
-    for (name, result) in checks {
-        match result {
-            Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
-            Err(reason) => lines.push_str(&format!("[-]{name} failed: {reason}\n")),
-        }
+    for (name, outcome) in outcomes {
+        lines.push_str(&match outcome {
+            Outcome::Passed => format!("[+]{name} ok\n"),
+            Outcome::Excluded => format!("[+]{name} excluded: ok\n"),
+            Outcome::Failed => format!("[-]{name} failed: reason withheld\n"),
+        });
     }
-    if failed {
-        lines.push_str(&format!("{endpoint} check failed\n"));
-        return text(StatusCode::INTERNAL_SERVER_ERROR, lines);
+    let known = |asked: &String| outcomes.iter().any(|(name, _)| name == asked);
+    let mut unknown: Vec<_> = excluded.iter().filter(|asked| !known(asked)).collect();
+    unknown.sort();
+    unknown.dedup();
+    if !unknown.is_empty() {
+        let quoted: Vec<_> = unknown.iter().map(|name| api::field::go_quote(name)).collect();
+        lines.push_str(&format!(
+            "warn: some health checks cannot be excluded: no matches for {}\n",
+            quoted.join(",")
+        ));
+    }
+    if outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Failed) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n"));
     }
     if verbose {
-        lines.push_str(&format!("{endpoint} check passed\n"));
-        return text(StatusCode::OK, lines);
+        return (StatusCode::OK, format!("{lines}{endpoint} check passed\n"));
     }
-    text(StatusCode::OK, "ok")
+    (StatusCode::OK, "ok".to_owned())
+}
+
+fn said(code: StatusCode, body: String) -> Answer {
+    let mut answer = text(code, body);
+    let nosniff = HeaderValue::from_static("nosniff");
+    answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome::{Excluded, Failed, Passed};
+    use super::*;
+
+    #[test]
+    fn endpoints_speak_as_kubernetes_does() {
+        for (outcomes, excluded, verbose, want) in [
+            (&[("ping", Passed)][..], &[][..], false, (200, "ok")),
+            (&[("ping", Passed)], &[], true, (200, "[+]ping ok\nreadyz check passed\n")),
+            (
+                &[("ping", Passed), ("store", Failed)],
+                &[],
+                false,
+                (500, "[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n"),
+            ),
+            (
+                &[("ping", Passed), ("store", Excluded)],
+                &["store"],
+                true,
+                (200, "[+]ping ok\n[+]store excluded: ok\nreadyz check passed\n"),
+            ),
+            (
+                &[("ping", Passed)],
+                &["z", "a", "z"],
+                true,
+                (
+                    200,
+                    "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \
+                     \"a\",\"z\"\nreadyz check passed\n",
+                ),
+            ),
+            (&[("ping", Passed)], &["z"], false, (200, "ok")),
+        ] {
+            let excluded: Vec<_> = excluded.iter().map(|name| (*name).to_owned()).collect();
+            let (code, body) = report("readyz", outcomes, &excluded, verbose);
+            assert_eq!((code.as_u16(), &*body), want);
+        }
+    }
 }

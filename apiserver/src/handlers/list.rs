@@ -17,19 +17,20 @@ use super::show::Shower;
 use crate::cacher::{Filter, Object, Past, Snapshot};
 use crate::context::Context;
 use crate::dispatch::Target;
+use crate::request::Request;
+use crate::request::negotiate::{self, Media};
 use crate::request::options::{ListOptions, Moment};
-use crate::request::{Request, negotiate};
-use crate::response::{Answer, Handled, json, json_body};
+use crate::response::{Answer, Handled, json, json_body, protobuf_body};
 use crate::server::body::Body;
 use crate::server::list_body::ListBody;
 
 /// Answers with a list, or starts a watch when `watch=true`.
 pub(crate) async fn list(context: &Context, target: &Target, request: &Request) -> Handled {
-    let form = negotiate::form(request.header(header::ACCEPT))?;
+    let accepted = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?;
     let options = ListOptions::parse(&target.query)?;
     let filter = Filter::parse(&target.resource, &options.labels, &options.fields)?;
     if options.watch {
-        return super::watch::watch(context, target, &options, filter, form).await;
+        return super::watch::watch(context, target, &options, filter, accepted).await;
     }
     let (snapshot, start) = match moment(context, target, &options).await? {
         Found::Moment(snapshot, start) => (snapshot, start),
@@ -38,8 +39,14 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
     let page = page(&snapshot, &target.namespace, &filter, start.as_deref(), options.limit);
     let consistent = !continues_inconsistently(&options);
     let meta = page.metadata(consistent.then_some(snapshot.revision), snapshot.revision);
-    match Shower::new(target, form)? {
+    match Shower::new(target, accepted.form)? {
         Some(shower) => Ok(json(StatusCode::OK, &shower.list(&page.items, Value::Object(meta)))),
+        None if accepted.media == Media::Protobuf => {
+            encode(target, &page.items).await;
+            let resource = target.resource.clone();
+            let list = ListBody::protobuf(resource, &Value::Object(meta), page.items);
+            Ok(protobuf_body(api::protobuf::MEDIA_TYPE, Body::list(list)))
+        }
         None => {
             let head = format!(
                 "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
@@ -50,6 +57,18 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
             let body = Body::list(ListBody::new(head.into(), page.items));
             Ok(json_body(StatusCode::OK, body))
         }
+    }
+}
+
+/// Encodes objects that have not been shown in protobuf before, and lets others work in between:
+/// the first list of thousands of objects takes a while.
+async fn encode(target: &Target, items: &[Arc<Object>]) {
+    const TURN: usize = 50;
+    for turn in items.chunks(TURN) {
+        for object in turn {
+            object.message(&target.resource.schema_type);
+        }
+        tokio::task::yield_now().await;
     }
 }
 

@@ -38,6 +38,9 @@ const PARAMETERS: &[&str] = &[
     "stream",
 ];
 
+/// Those of them that are numbers.
+const NUMBERS: &[&str] = &["sinceSeconds", "tailLines", "limitBytes"];
+
 /// Calls kubelet endpoints.
 pub(crate) struct KubeletClient(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
 
@@ -59,6 +62,9 @@ impl KubeletClient {
 
 /// Relays the log of a container.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
+    for parameter in NUMBERS {
+        target.query.number(parameter)?;
+    }
     let pod = fresh(context, target).await?.encoded().parse();
     let container = container(target, &pod)?;
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();

@@ -1,6 +1,12 @@
-//! PATCH of one object: JSON patch, merge patch, strategic merge patch.
+//! PATCH of one object: JSON patch, merge patch, strategic merge patch; [`super::apply`] is another.
+//!
+//! Under `fieldValidation=Strict`, what is odd about a patch or about what it makes of the object is
+//! a 422 about `patch`, not the 400 of whole objects
+//! (k8s.io/apiserver/pkg/endpoints/handlers/patch.go).
 
+use api::field::{FieldError, Path};
 use api::patch::{self, PatchType};
+use api::resources::GroupKind;
 use api::status::Status;
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -8,10 +14,14 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::dispatch::Target;
-use crate::request::options::WriteOptions;
+use crate::request::negotiate::is_apply;
+use crate::request::options::{FieldValidation, WriteOptions};
 use crate::request::{Request, payload};
 use crate::response::Handled;
-use crate::writing::{self, Part, answered, judge, warnings};
+use crate::writing::{self, Part, Write, answered, warnings};
+
+/// Characters of a patch that a refusal repeats.
+const SHOWN: usize = 1024;
 
 /// Patches an object.
 pub(crate) async fn patch(context: &Context, target: &Target, request: &mut Request) -> Handled {
@@ -25,14 +35,18 @@ pub(super) async fn part(
     request: &mut Request,
     part: Part,
 ) -> Handled {
-    let options = WriteOptions::parse(&target.query, "PatchOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "PatchOptions")?;
+    if is_apply(request.header(header::CONTENT_TYPE).unwrap_or_default()) {
+        return super::apply::apply(context, target, request, part, &options).await;
+    }
     let (kind, body) = read(target, request).await?;
     let mut problems = Vec::new();
     let mut patched = Value::Null;
-    let written = writing::change(context, target, part, options.dry_run, |current| {
+    let write = Write::new(part, &options);
+    let written = writing::change(context, target, write, |current| {
         let new = patch::apply(&target.resource, kind, current, &body)?;
         let decoded = api::decode::check(&target.resource, new)?;
-        problems = judge(&target.resource, options.validation, decoded.problems)?;
+        problems = judge(options.validation, kind, &body, decoded.problems)?;
         patched = decoded.object.clone();
         Ok(decoded.object)
     })
@@ -41,10 +55,35 @@ pub(super) async fn part(
     answered(written, StatusCode::OK, &warnings)
 }
 
+/// Turns the problems of a patch's text, and then those of the patched object, into warnings or a
+/// refusal, as the client asked.
+///
+/// # Errors
+/// 422 `strict decoding error: …` under strict validation, 400 for a text that is no patch.
+pub(super) fn judge(
+    validation: FieldValidation,
+    kind: PatchType,
+    body: &[u8],
+    patched: Vec<String>,
+) -> Result<Vec<String>, Status> {
+    if validation == FieldValidation::Ignore {
+        return Ok(Vec::new());
+    }
+    let mut problems = patch::problems(kind, body)?;
+    problems.extend(patched);
+    if validation == FieldValidation::Warn || problems.is_empty() {
+        return Ok(problems);
+    }
+    let detail = format!("strict decoding error: {}", problems.join(", "));
+    let text: String = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
+    let error = FieldError::invalid(&Path::new("patch"), text, &detail);
+    Err(Status::invalid(&GroupKind::new("", ""), "", &[error]))
+}
+
 /// The kind of patch and its text.
 ///
 /// # Errors
-/// 415 for a kind that the resource does not take; server-side apply is one of them for now.
+/// 415 for a kind that the resource does not take.
 pub(super) async fn read(
     target: &Target,
     request: &mut Request,
@@ -52,14 +91,6 @@ pub(super) async fn read(
     let content_type = request.header(header::CONTENT_TYPE).unwrap_or_default();
     let kind = PatchType::from_content_type(content_type)
         .filter(|kind| patch::supports(&target.resource, *kind));
-    let Some(kind) = kind else {
-        let mut status = Status::unsupported_patch_type();
-        if content_type.starts_with("application/apply-patch") {
-            status.message.push_str(
-                ": server-side apply is not supported by this server yet; use client-side apply",
-            );
-        }
-        return Err(status);
-    };
+    let kind = kind.ok_or_else(Status::unsupported_patch_type)?;
     Ok((kind, payload::read(request).await?))
 }

@@ -1,19 +1,21 @@
 //! `/scale`: the replicas of a workload as an `autoscaling/v1` Scale.
 
+use api::apply::Change;
 use api::patch;
 use api::resources::GroupKind;
 use api::status::Status;
 use api::strategy::{scale_of, validate_scale, with_scale};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::Value;
 
 use super::fresh;
-use crate::context::Context;
+use crate::context::{Context, now};
 use crate::dispatch::Target;
+use crate::request::negotiate::is_apply;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
-use crate::response::{Handled, json};
-use crate::writing::{self, Part};
+use crate::response::{Handled, json, with_warnings};
+use crate::writing::{self, Part, Write};
 
 /// The Scale of the workload.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
@@ -23,46 +25,74 @@ pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Hand
 
 /// Sets the replicas to those of a Scale.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "UpdateOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let body = payload::read_json(request).await?;
     let mut scale = parse(&body)?;
     super::update::check_name(target, &mut scale)?;
-    change(context, target, options.dry_run, |_| Ok(scale.clone())).await
+    change(context, target, Write::new(Part::Scale, &options), |current| {
+        replaced(target, current, &scale)
+    })
+    .await
 }
 
 /// Patches the Scale, and so the replicas.
 pub(super) async fn patch(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "PatchOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "PatchOptions")?;
+    if is_apply(request.header(header::CONTENT_TYPE).unwrap_or_default()) {
+        return apply(context, target, request, &options).await;
+    }
     let (kind, body) = super::patch::read(target, request).await?;
-    change(context, target, options.dry_run, |current| {
+    let mut warnings = Vec::new();
+    let answer = change(context, target, Write::new(Part::Scale, &options), |current| {
         // A patch that says nothing about the version must not pin the one it was applied to.
         let mut scale = scale_of(current);
         api::meta::remove(&mut scale["metadata"], "resourceVersion");
-        Ok(patch::apply_as("autoscaling.v1.Scale", kind, &scale, &body)?)
+        let patched = patch::apply_as("autoscaling.v1.Scale", kind, &scale, &body)?;
+        warnings = super::patch::judge(options.validation, kind, &body, Vec::new())?;
+        replaced(target, current, &patched)
     })
-    .await
+    .await?;
+    Ok(with_warnings(answer, &warnings))
+}
+
+/// Applies a Scale, and so owns the replicas.
+async fn apply(
+    context: &Context,
+    target: &Target,
+    request: &mut Request,
+    options: &WriteOptions,
+) -> Handled {
+    let (config, warnings) = super::apply::read(request, options).await?;
+    let write = Write::applied(Part::Scale, options);
+    let answer = change(context, target, write, |current| {
+        let change = Change { manager: &options.manager, subresource: "scale", now: now() };
+        api::apply::apply_scale(&target.resource, current, &config, options.force, &change)
+    })
+    .await?;
+    Ok(with_warnings(answer, &warnings))
 }
 
 async fn change(
     context: &Context,
     target: &Target,
-    dry_run: bool,
-    mut make: impl FnMut(&Value) -> Result<Value, Status>,
+    write: Write<'_>,
+    make: impl FnMut(&Value) -> Result<Value, Status>,
 ) -> Handled {
-    let written = writing::change(context, target, Part::Main, dry_run, |current| {
-        let scale = make(current)?;
-        let errors = validate_scale(&scale);
-        if !errors.is_empty() {
-            let kind = GroupKind::new("autoscaling", "Scale");
-            return Err(Status::invalid(&kind, &target.name, &errors));
-        }
-        let mut base = current.clone();
-        api::meta::remove(&mut base["metadata"], "resourceVersion");
-        Ok(with_scale(base, &scale))
-    })
-    .await?;
+    let written = writing::change(context, target, write, make).await?;
     let object: Value = serde_json::from_slice(&written.bytes).unwrap_or_default();
     Ok(json(StatusCode::OK, &scale_of(&object)))
+}
+
+/// The workload with the replicas of a Scale.
+fn replaced(target: &Target, current: &Value, scale: &Value) -> Result<Value, Status> {
+    let errors = validate_scale(scale);
+    if !errors.is_empty() {
+        let kind = GroupKind::new("autoscaling", "Scale");
+        return Err(Status::invalid(&kind, &target.name, &errors));
+    }
+    let mut base = current.clone();
+    api::meta::remove(&mut base["metadata"], "resourceVersion");
+    Ok(with_scale(base, scale))
 }
 
 fn parse(body: &[u8]) -> Result<Value, Status> {

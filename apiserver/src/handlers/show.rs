@@ -58,6 +58,11 @@ impl Shower {
     /// Many objects.
     pub(super) fn list(&self, objects: &[std::sync::Arc<Object>], list_meta: Value) -> Value {
         let values: Vec<_> = objects.iter().map(|object| object.encoded().parse()).collect();
+        self.values(&values, list_meta)
+    }
+
+    /// Many objects that are not stored.
+    pub(super) fn values(&self, values: &[Value], list_meta: Value) -> Value {
         if self.table {
             let values: Vec<_> = values.iter().collect();
             return table::render(&self.resource, &values, list_meta, self.include, true, now());

@@ -1,4 +1,5 @@
 //! PUT and PATCH of `/status`: the only way to change an object's status, and changes nothing else.
+//! `/approval` of a CertificateSigningRequest is like it, and changes the conditions.
 
 use http::StatusCode;
 
@@ -7,15 +8,24 @@ use crate::dispatch::Target;
 use crate::request::Request;
 use crate::request::options::WriteOptions;
 use crate::response::Handled;
-use crate::writing::{self, Part, answered};
+use crate::writing::{self, Part, Write, answered};
 
 /// Replaces the status.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "UpdateOptions")?;
+    replace(context, target, request, Part::Status).await
+}
+
+/// Replaces what a part of the object may change.
+pub(super) async fn replace(
+    context: &Context,
+    target: &Target,
+    request: &mut Request,
+    part: Part,
+) -> Handled {
+    let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, warnings) = super::update::read(target, request, &options).await?;
-    let written =
-        writing::change(context, target, Part::Status, options.dry_run, |_| Ok(object.clone()))
-            .await?;
+    let write = Write::new(part, &options);
+    let written = writing::change(context, target, write, |_| Ok(object.clone())).await?;
     answered(written, StatusCode::OK, &warnings)
 }
 

@@ -11,19 +11,20 @@ use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
 use crate::response::{Handled, json_bytes, with_warnings};
-use crate::writing::{self, Part, answered, judge, warnings};
+use crate::writing::{self, Part, Write, answered, judge, warnings};
 
 /// Replaces an object; creates it where the kind allows that (Leases, Events).
 pub(crate) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
-    let options = WriteOptions::parse(&target.query, "UpdateOptions")?;
+    let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, problems) = read(target, request, &options).await?;
-    let replaced =
-        writing::change(context, target, Part::Main, options.dry_run, |_| Ok(object.clone())).await;
+    let write = Write::new(Part::Main, &options);
+    let replaced = writing::change(context, target, write, |_| Ok(object.clone())).await;
     let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
     match replaced {
         Ok(written) => answered(written, StatusCode::OK, &warnings(&object)),
         Err(status) if status.code == 404 && creates(target, &object) => {
-            let (bytes, object) = create::new(context, target, object, options.dry_run).await?;
+            let (bytes, object) =
+                create::new(context, target, object, &request.user, write).await?;
             Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings(&object)))
         }
         Err(status) => Err(status),

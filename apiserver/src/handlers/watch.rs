@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use api::protobuf::envelope;
 use api::status::Status;
 use bytes::Bytes;
 use http::StatusCode;
@@ -16,14 +17,15 @@ use serde_json::{Value, json};
 use store::Revision;
 
 use super::show::Shower;
-use crate::cacher::{Filter, Object, Past, Subscription};
+use crate::cacher::encoding::CLOSING;
+use crate::cacher::{Filter, Object, Past};
 use crate::context::{Context, random};
 use crate::dispatch::Target;
-use crate::request::negotiate::Form;
+use crate::request::negotiate::{Accepted, Form, Media};
 use crate::request::options::{ListOptions, Moment};
-use crate::response::{Handled, json_body};
+use crate::response::{Answer, Handled, json_body, protobuf_body};
 use crate::server::body::Body;
-use crate::server::watch_body::{WatchBody, WatchForm, frame};
+use crate::server::watch_body::{WatchBody, WatchForm};
 
 /// Watches without `timeoutSeconds` live between this and twice as long, so that they do not all
 /// come back at once (kube-apiserver's --min-request-timeout).
@@ -35,8 +37,9 @@ pub(super) async fn watch(
     target: &Target,
     options: &ListOptions,
     filter: Filter,
-    form: Form,
+    accepted: Accepted,
 ) -> Handled {
+    let media = accepted.media;
     let initial = options.initial_events;
     let subscription = match options.moment {
         Moment::NotOlderThan(revision) | Moment::Exact(revision) if initial != Some(true) => target
@@ -57,56 +60,85 @@ pub(super) async fn watch(
     };
     let subscription = match subscription {
         Ok(subscription) => subscription,
-        Err(status) => return Ok(refused(&status)),
+        Err(status) => return Ok(answer(media, Body::whole(refused(media, &status)))),
     };
-    let kind = target.resource.kind.to_string();
-    let api_version = target.resource.api_version();
+    let (api_version, kind) = match accepted.form {
+        Form::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned()),
+        _ => (target.resource.api_version(), target.resource.kind.to_string()),
+    };
     let after_initial = (initial == Some(true) && options.bookmarks)
-        .then(|| bookmark(&kind, &api_version, subscription.revision, true));
+        .then(|| bookmark(media, &kind, &api_version, subscription.revision, true));
     let life = options.timeout.unwrap_or_else(|| MIN_LIFE + MIN_LIFE.mul_f64(unit()));
-    let body = body(context, target, form, subscription, (kind, api_version), after_initial, life)?;
-    Ok(json_body(StatusCode::OK, Body::watch(body)))
-}
-
-fn body(
-    context: &Context,
-    target: &Target,
-    form: Form,
-    subscription: Subscription,
-    (kind, api_version): (String, String),
-    after_initial: Option<Bytes>,
-    life: Duration,
-) -> Result<WatchBody, Status> {
-    let form = match Shower::new(target, form)? {
-        None => WatchForm::Object,
-        Some(mut shower) => WatchForm::Shown(Box::new(move |object: &Object| shower.one(object))),
-    };
-    Ok(WatchBody::new(
+    let body = WatchBody::new(
         subscription,
-        form,
-        Box::new(move |revision| bookmark(&kind, &api_version, revision, false)),
+        form(target, accepted)?,
+        Box::new(move |revision| bookmark(media, &kind, &api_version, revision, false)),
         after_initial,
         life,
         context.stopping.clone(),
-    ))
+    );
+    Ok(answer(media, Body::watch(body)))
+}
+
+fn answer(media: Media, body: Body) -> Answer {
+    match media {
+        Media::Json => json_body(StatusCode::OK, body),
+        Media::Protobuf => protobuf_body("application/vnd.kubernetes.protobuf;stream=watch", body),
+    }
+}
+
+/// How the watch shows objects.
+fn form(target: &Target, Accepted { form, media }: Accepted) -> Result<WatchForm, Status> {
+    let shower = Shower::new(target, form)?;
+    Ok(match (shower, media) {
+        (None, Media::Json) => WatchForm::Object,
+        (None, Media::Protobuf) => {
+            let resource = target.resource.clone();
+            let (api_version, kind) = (resource.api_version(), resource.kind.to_string());
+            WatchForm::Framed(Box::new(move |event, object: &Object| {
+                let message = object.message(&resource.schema_type);
+                let body = envelope::seal(&api_version, &kind, message);
+                envelope::watch_frame(event.name(), &body).into()
+            }))
+        }
+        (Some(mut shower), media) => WatchForm::Framed(Box::new(move |event, object: &Object| {
+            framed(media, event.name(), &shower.one(object))
+        })),
+    })
 }
 
 /// A watch that begins too far back: 200, and an ERROR event, as clients of watches expect it.
-fn refused(status: &Status) -> crate::response::Answer {
-    json_body(
-        StatusCode::OK,
-        Body::whole(frame(b"{\"type\":\"ERROR\",\"object\":", &status.to_value())),
-    )
+fn refused(media: Media, status: &Status) -> Bytes {
+    framed(media, "ERROR", &status.to_value())
+}
+
+/// An event around a value.
+fn framed(media: Media, event: &str, object: &Value) -> Bytes {
+    if media == Media::Protobuf {
+        // What is shown in protobuf was negotiated to have that form.
+        let body = api::protobuf::write(object).unwrap_or_default();
+        return envelope::watch_frame(event, &body).into();
+    }
+    let mut out = format!("{{\"type\":\"{event}\",\"object\":").into_bytes();
+    serde_json::to_writer(&mut out, object).expect("values always encode into memory");
+    out.extend_from_slice(CLOSING);
+    out.into()
 }
 
 /// A BOOKMARK event: an object of the kind with nothing but a version.
-fn bookmark(kind: &str, api_version: &str, revision: Revision, initial_end: bool) -> Bytes {
+fn bookmark(
+    media: Media,
+    kind: &str,
+    api_version: &str,
+    revision: Revision,
+    initial_end: bool,
+) -> Bytes {
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     if initial_end {
         metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
     let object: Value = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
-    frame(b"{\"type\":\"BOOKMARK\",\"object\":", &object)
+    framed(media, "BOOKMARK", &object)
 }
 
 /// A random number in 0..1.

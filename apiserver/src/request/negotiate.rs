@@ -1,8 +1,11 @@
 //! Accept and Content-Type: in which form to answer, in which form the body comes.
 //!
-//! JSON is what this server speaks. `application/vnd.kubernetes.protobuf` is always asked for
-//! together with JSON by the clients that matter, which then get JSON.
+//! Inside, everything is JSON. Built-in objects are also read and shown in protobuf, which is
+//! translated at the edge: bodies in [`super::payload`], answers in [`crate::response`]. What is no
+//! object (Tables, discovery) and what has no built-in type (custom resources) is JSON only; the
+//! metadata of any object is built in.
 
+use api::protobuf::MEDIA_TYPE;
 use api::status::Status;
 
 /// How objects are shown.
@@ -16,25 +19,51 @@ pub(crate) enum Form {
     Metadata,
 }
 
-/// What can be produced, as the 406 lists it.
-const PRODUCES: &[&str] = &["application/json", "application/json;stream=watch"];
-/// What can be read, as the 415 lists it.
-const READS: &[&str] = &["application/json", "application/yaml"];
+/// In which encoding objects are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// `application/json`.
+    Json,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
+}
 
-/// Picks the first form of the Accept header that can be produced.
+/// What was picked from an Accept header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// How to show objects.
+    pub(crate) form: Form,
+    /// In which encoding.
+    pub(crate) media: Media,
+}
+
+/// What can be produced, as the 406 lists it.
+const PRODUCES: &[&str] = &[
+    "application/json",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
+/// What can be read, as the 415 lists it.
+const READS: &[&str] = &["application/json", "application/yaml", MEDIA_TYPE];
+
+/// Picks the first clause of the Accept header that can be produced. `protobuf` says whether
+/// objects of the resource have a protobuf form.
 ///
 /// # Errors
 /// 406 if there is none.
-pub(crate) fn form(accept: Option<&str>) -> Result<Form, Status> {
+pub(crate) fn accepted(accept: Option<&str>, protobuf: bool) -> Result<Accepted, Status> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
-        return Ok(Form::Object);
+        return Ok(Accepted { form: Form::Object, media: Media::Json });
     };
     for clause in accept.split(',') {
         let mut params = clause.split(';').map(str::trim);
         let media = params.next().unwrap_or_default();
-        if !matches!(media, "application/json" | "application/*" | "*/*") {
-            continue;
-        }
+        let media = match media {
+            "application/json" | "application/*" | "*/*" => Media::Json,
+            MEDIA_TYPE => Media::Protobuf,
+            _ => continue,
+        };
         let mut shown_as = "";
         let mut group = "";
         let mut version = "";
@@ -47,14 +76,13 @@ pub(crate) fn form(accept: Option<&str>) -> Result<Form, Status> {
             }
         }
         let known = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
-        match shown_as {
-            "" => return Ok(Form::Object),
-            "Table" if known => return Ok(Form::Table),
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => {
-                return Ok(Form::Metadata);
-            }
-            _ => {}
-        }
+        let form = match shown_as {
+            "" if media == Media::Json || protobuf => Form::Object,
+            "Table" if known && media == Media::Json => Form::Table,
+            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => Form::Metadata,
+            _ => continue,
+        };
+        return Ok(Accepted { form, media });
     }
     Err(Status::not_acceptable(PRODUCES))
 }
@@ -70,13 +98,15 @@ pub(crate) fn aggregated_discovery(accept: Option<&str>) -> bool {
     })
 }
 
-/// The text format of a request body.
+/// The format of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// JSON.
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
 }
 
 /// The format that a Content-Type names; none is JSON.
@@ -88,8 +118,14 @@ pub(crate) fn format(content_type: Option<&str>) -> Result<Format, Status> {
     match media {
         "" | "application/json" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
+        MEDIA_TYPE => Ok(Format::Protobuf),
         _ => Err(Status::unsupported_media_type(READS)),
     }
+}
+
+/// The 415 of a resource whose objects have no protobuf form.
+pub(crate) fn no_protobuf() -> Status {
+    Status::unsupported_media_type(&READS[..2])
 }
 
 /// Whether the client takes gzip.
@@ -102,28 +138,54 @@ pub(crate) fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     })
 }
 
+/// Whether a patch of this Content-Type is a server-side apply. (CBOR, in which Kubernetes can be
+/// asked to take one, is off there by default.)
+pub(crate) fn is_apply(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim() == "application/apply-patch+yaml"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn forms() {
+    fn what_is_accepted() {
+        use Form::{Metadata, Object, Table};
+        use Media::{Json, Protobuf};
+
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,\
                      application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        for (accept, want) in [
-            (None, Ok(Form::Object)),
-            (Some("application/json"), Ok(Form::Object)),
-            (Some("application/json, */*"), Ok(Form::Object)),
-            (Some("application/vnd.kubernetes.protobuf,application/json"), Ok(Form::Object)),
-            (Some(table), Ok(Form::Table)),
+        let both = "application/vnd.kubernetes.protobuf,application/json";
+        let metadata = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        let metadata = [
+            format!("application/json;{metadata}"),
+            format!("application/vnd.kubernetes.protobuf;{metadata},application/json;{metadata}"),
+        ];
+        for (accept, built_in, custom) in [
+            (None, Ok((Object, Json)), Ok((Object, Json))),
+            (Some("application/json"), Ok((Object, Json)), Ok((Object, Json))),
+            (Some("application/json, */*"), Ok((Object, Json)), Ok((Object, Json))),
+            (Some(both), Ok((Object, Protobuf)), Ok((Object, Json))),
+            (Some(MEDIA_TYPE), Ok((Object, Protobuf)), Err(406)),
             (
-                Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
-                Ok(Form::Metadata),
+                Some("application/vnd.kubernetes.protobuf;stream=watch"),
+                Ok((Object, Protobuf)),
+                Err(406),
             ),
-            (Some("text/html"), Err(406)),
-            (Some("application/vnd.kubernetes.protobuf"), Err(406)),
+            (Some(table), Ok((Table, Json)), Ok((Table, Json))),
+            (
+                Some("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io"),
+                Err(406),
+                Err(406),
+            ),
+            (Some(&metadata[0]), Ok((Metadata, Json)), Ok((Metadata, Json))),
+            (Some(&metadata[1]), Ok((Metadata, Protobuf)), Ok((Metadata, Protobuf))),
+            (Some("text/html"), Err(406), Err(406)),
         ] {
-            assert_eq!(form(accept).map_err(|status| status.code), want, "{accept:?}");
+            for (protobuf, want) in [(true, built_in), (false, custom)] {
+                let got = accepted(accept, protobuf).map(|got| (got.form, got.media));
+                assert_eq!(got.map_err(|status| status.code), want, "{accept:?} {protobuf}");
+            }
         }
     }
 
@@ -131,6 +193,7 @@ mod tests {
     fn formats_and_encodings() {
         assert_eq!(format(Some("application/json; charset=utf-8")).unwrap(), Format::Json);
         assert_eq!(format(Some("application/yaml")).unwrap(), Format::Yaml);
+        assert_eq!(format(Some(MEDIA_TYPE)).unwrap(), Format::Protobuf);
         assert_eq!(format(Some("text/plain")).unwrap_err().code, 415);
         assert!(accepts_gzip(Some("br, gzip")));
         assert!(!accepts_gzip(Some("gzip;q=0")));

@@ -3,7 +3,10 @@
 //! Rules and wording follow k8s.io/apimachinery/pkg/apis/meta/internalversion/validation and the
 //! "API concepts" page (<https://kubernetes.io/docs/reference/using-api/api-concepts/>).
 
+mod write;
+
 use std::collections::HashMap;
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use api::field::{FieldError, Path};
@@ -13,6 +16,22 @@ use store::Revision;
 
 use super::info::decode;
 
+pub(crate) use write::{FieldValidation, WriteOptions};
+
+/// The pairs of a query string, decoded.
+fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let spaced = |text: &str| decode(&text.replace('+', " ")).into_owned();
+        (spaced(key), spaced(value))
+    })
+}
+
+/// All values of a parameter that may be given more than once.
+pub(crate) fn values(query: &str, key: &str) -> Vec<String> {
+    pairs(query).filter(|(name, _)| name == key).map(|(_, value)| value).collect()
+}
+
 /// A query string as a map; of a repeated parameter the first counts, as in Go.
 pub(crate) struct Query(HashMap<String, String>);
 
@@ -20,10 +39,8 @@ impl Query {
     /// Splits and decodes a query string.
     pub(crate) fn parse(query: &str) -> Query {
         let mut map = HashMap::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let spaced = |text: &str| decode(&text.replace('+', " ")).into_owned();
-            map.entry(spaced(key)).or_insert_with(|| spaced(value));
+        for (key, value) in pairs(query) {
+            map.entry(key).or_insert(value);
         }
         Query(map)
     }
@@ -45,10 +62,24 @@ impl Query {
         Some(!matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 
-    /// A number; anything that is none counts as absent.
-    pub(crate) fn number(&self, key: &str) -> Option<i64> {
-        self.0.get(key)?.parse().ok()
+    /// A number.
+    ///
+    /// # Errors
+    /// 400 for a value that is none, the empty one included.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<i64>, Status> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        let refuse = |error: ParseIntError| Status::bad_request(no_number("Int", value, &error));
+        value.parse().map(Some).map_err(refuse)
     }
+}
+
+/// Why a text is no number, in the words of Go's strconv package, which clients are used to.
+fn no_number(kind: &str, text: &str, error: &ParseIntError) -> String {
+    let reason = match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.Parse{kind}: parsing {}: {reason}", api::field::go_quote(text))
 }
 
 /// Which moment a read is about.
@@ -91,17 +122,17 @@ impl ListOptions {
     /// Reads and checks the parameters.
     ///
     /// # Errors
-    /// 400 for a resourceVersion that is no number, 422 for combinations that mean nothing.
+    /// 400 for a number that is none, 422 for combinations that mean nothing.
     pub(crate) fn parse(query: &Query) -> Result<ListOptions, Status> {
         let watch = query.flag("watch").unwrap_or(false);
+        let (limit, timeout) = (query.number("limit")?, query.number("timeoutSeconds")?);
         let version = query.get("resourceVersion");
         let matching = query.get("resourceVersionMatch");
         let continue_token = query.get("continue").to_owned();
         let initial_events = query.flag("sendInitialEvents");
         let revision = parse_version(version)?;
         check_match(watch, version, matching, &continue_token, initial_events)?;
-        let limit = query.number("limit").and_then(|limit| usize::try_from(limit).ok());
-        let limit = limit.filter(|limit| *limit > 0);
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
         let moment = match (revision, matching) {
             (None, _) => Moment::Consistent,
             (Some(revision), "Exact") => Moment::Exact(revision),
@@ -120,8 +151,7 @@ impl ListOptions {
             watch,
             bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
             initial_events,
-            timeout: query
-                .number("timeoutSeconds")
+            timeout: timeout
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
@@ -137,16 +167,15 @@ pub(crate) fn parse_version(version: &str) -> Result<Option<Revision>, Status> {
     if version.is_empty() {
         return Ok(None);
     }
-    version.parse::<u64>().ok().and_then(|number| i64::try_from(number).ok()).map_or_else(
-        || {
-            let quoted = api::field::go_quote(version);
-            Err(Status::bad_request(format!(
-                "invalid resource version: resourceVersion: Invalid value: {quoted}: \
-                 strconv.ParseUint: parsing {quoted}: invalid syntax"
-            )))
-        },
-        |number| Ok(Some(Revision(number))),
-    )
+    // Go takes no sign here; and what no revision can be is out of range.
+    let digits = if version.starts_with(['+', '-']) { "" } else { version };
+    digits.parse::<i64>().map(|number| Some(Revision(number))).map_err(|error| {
+        let quoted = api::field::go_quote(version);
+        let detail = no_number("Uint", version, &error);
+        Status::bad_request(format!(
+            "invalid resource version: resourceVersion: Invalid value: {quoted}: {detail}"
+        ))
+    })
 }
 
 fn check_match(
@@ -194,60 +223,6 @@ fn check_match(
     }
     let kind = GroupKind::new("meta.k8s.io", "ListOptions");
     Err(Status::invalid(&kind, "", &errors))
-}
-
-/// What to do about fields that the kind does not have, or has twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldValidation {
-    /// Say nothing.
-    Ignore,
-    /// Accept with a `Warning` header per field (the default).
-    Warn,
-    /// Refuse with 400.
-    Strict,
-}
-
-/// The parameters of create, update and patch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WriteOptions {
-    /// `dryRun=All`: everything but the write itself.
-    pub(crate) dry_run: bool,
-    /// `fieldValidation`.
-    pub(crate) validation: FieldValidation,
-}
-
-impl WriteOptions {
-    /// Reads and checks the parameters. `kind` is the options type that errors name, such as
-    /// `CreateOptions`.
-    ///
-    /// # Errors
-    /// 422 for values that do not exist.
-    pub(crate) fn parse(query: &Query, kind: &'static str) -> Result<WriteOptions, Status> {
-        let mut errors = Vec::new();
-        let dry_run = match query.get("dryRun") {
-            "" => false,
-            "All" => true,
-            other => {
-                errors.push(FieldError::not_supported(&Path::new("dryRun"), other, &["All"]));
-                false
-            }
-        };
-        let validation = match query.get("fieldValidation") {
-            "" | "Warn" => FieldValidation::Warn,
-            "Ignore" => FieldValidation::Ignore,
-            "Strict" => FieldValidation::Strict,
-            other => {
-                let values = ["", "Ignore", "Strict", "Warn"];
-                let path = Path::new("fieldValidation");
-                errors.push(FieldError::not_supported(&path, other, &values));
-                FieldValidation::Strict
-            }
-        };
-        if errors.is_empty() {
-            return Ok(WriteOptions { dry_run, validation });
-        }
-        Err(Status::invalid(&GroupKind::new("meta.k8s.io", kind), "", &errors))
-    }
 }
 
 #[cfg(test)]
@@ -302,6 +277,39 @@ mod tests {
         assert_eq!(query.get("labelSelector"), "app=web");
         assert_eq!(query.get("x"), "a b");
         assert_eq!((query.flag("flag"), query.flag("watch")), (Some(false), Some(true)));
-        assert_eq!((query.flag("none"), query.number("limit")), (None, None));
+        assert_eq!((query.flag("none"), query.number("none")), (None, Ok(None)));
+        let excluded = values("exclude=a&verbose&exclude=b%2Dc&excluded=d", "exclude");
+        assert_eq!(excluded, ["a", "b-c"]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_as_go_refuses_it() {
+        for (query, want) in [
+            ("limit=abc", "strconv.ParseInt: parsing \"abc\": invalid syntax"),
+            ("limit=", "strconv.ParseInt: parsing \"\": invalid syntax"),
+            ("limit=1.5", "strconv.ParseInt: parsing \"1.5\": invalid syntax"),
+            ("timeoutSeconds=5s", "strconv.ParseInt: parsing \"5s\": invalid syntax"),
+            (
+                "watch=1&timeoutSeconds=9223372036854775808",
+                "strconv.ParseInt: parsing \"9223372036854775808\": value out of range",
+            ),
+            (
+                "resourceVersion=%2B5",
+                "invalid resource version: resourceVersion: Invalid value: \"+5\": \
+                 strconv.ParseUint: parsing \"+5\": invalid syntax",
+            ),
+            (
+                "resourceVersion=99999999999999999999",
+                "invalid resource version: resourceVersion: Invalid value: \
+                 \"99999999999999999999\": strconv.ParseUint: parsing \
+                 \"99999999999999999999\": value out of range",
+            ),
+        ] {
+            let status = list(query).unwrap_err();
+            assert_eq!((status.code, &*status.message), (400, want), "{query}");
+            assert_eq!(status.reason, "BadRequest");
+        }
+        let options = list("limit=-1&timeoutSeconds=-5").unwrap();
+        assert_eq!((options.limit, options.timeout), (None, None));
     }
 }

@@ -81,17 +81,39 @@ pub(crate) fn empty() -> Incoming {
     http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Reads the whole body as JSON text, translating YAML.
+/// Reads the whole body as JSON text, translating YAML and protobuf.
 ///
 /// # Errors
-/// Those of [`read`], 415 for other formats, 400 for YAML that cannot be read.
+/// Those of [`read`], 415 for other formats, 400 for YAML and protobuf that cannot be read.
 pub(crate) async fn read_json(request: &mut Request) -> Result<Bytes, Status> {
     let format = negotiate::format(request.header(http::header::CONTENT_TYPE))?;
     let body = read(request).await?;
     match format {
         Format::Json => Ok(body),
         Format::Yaml => yaml_to_json(&body),
+        Format::Protobuf if body.is_empty() => Ok(body),
+        Format::Protobuf => Ok(api::decode::from_protobuf(&body)?.to_string().into()),
     }
+}
+
+/// Reads one YAML document, and says of keys that occur twice; the last one counts.
+///
+/// # Errors
+/// 400 for YAML that cannot be read.
+pub(crate) fn yaml_with_duplicates(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+    let refuse = |error: String| Status::bad_request(format!("error decoding YAML: {error}"));
+    let text = std::str::from_utf8(body).map_err(|error| refuse(error.to_string()))?;
+    let strict = serde_saphyr::options! { legacy_octal_numbers: true };
+    let error = match serde_saphyr::from_str_with_options(text, strict) {
+        Ok(value) => return Ok((value, Vec::new())),
+        Err(error) => error.to_string(),
+    };
+    let lenient = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+    };
+    let read = serde_saphyr::from_str_with_options(text, lenient);
+    read.map(|value| (value, vec![error])).map_err(|error| refuse(error.to_string()))
 }
 
 /// Translates one YAML document into JSON text.

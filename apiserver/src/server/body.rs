@@ -55,6 +55,14 @@ impl Body {
         Body(Kind::Gzip(Box::new(Gzip::new(self))))
     }
 
+    /// The bytes of a body that is there already.
+    pub(crate) fn bytes(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Kind::Whole(bytes) => bytes.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the body ends by itself and its length is known.
     pub(crate) fn known_length(&self) -> Option<u64> {
         http_body::Body::size_hint(self).exact()

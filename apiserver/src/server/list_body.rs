@@ -1,4 +1,4 @@
-//! A list of objects as JSON, assembled block by block from the cache's shared bytes.
+//! A list of objects, assembled block by block from the cache's shared bytes.
 //!
 //! A list of 5,000 pods is ten megabytes. Instead of building it, the body keeps pointers to the
 //! objects and copies the next 64 KiB when the connection can take them; its length is known
@@ -6,29 +6,68 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use api::protobuf::envelope;
+use api::resources::Resource;
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
 
 use crate::cacher::Object;
 
 /// Large enough to amortise a frame, small enough to stay in the cache between copy and encrypt.
 const BLOCK: usize = 64 * 1024;
 
+/// How the objects of a list are encoded.
+enum Style {
+    /// Separated by commas, without kind and apiVersion.
+    Json,
+    /// As messages of the resource's type, each with its length before it.
+    Protobuf(Arc<Resource>),
+}
+
 /// The remaining part of a list.
 pub(crate) struct ListBody {
+    style: Style,
     head: Bytes,
     items: std::vec::IntoIter<Arc<Object>>,
     first: bool,
-    tail: bool,
+    tail: Option<&'static [u8]>,
     remaining: u64,
 }
 
 impl ListBody {
-    /// A list that begins with `head`, which ends in `"items":[`.
+    /// A list in JSON that begins with `head`, which ends in `"items":[`.
     pub(crate) fn new(head: Bytes, items: Vec<Arc<Object>>) -> ListBody {
         let commas = items.len().saturating_sub(1);
         let items_length: usize = items.iter().map(|item| 1 + item.encoded().item().len()).sum();
-        let remaining = (head.len() + commas + items_length + TAIL.len()) as u64;
-        ListBody { head, items: items.into_iter(), first: true, tail: true, remaining }
+        let length = commas + items_length;
+        ListBody::assembled(Style::Json, head, items, length, b"]}\n")
+    }
+
+    /// A list in protobuf. `metadata` is its ListMeta. Encodes the objects that have not been
+    /// shown in protobuf before.
+    pub(crate) fn protobuf(
+        resource: Arc<Resource>,
+        metadata: &Value,
+        items: Vec<Arc<Object>>,
+    ) -> ListBody {
+        let lengths = items.iter().map(|item| item.message(&resource.schema_type).len());
+        let length = lengths.map(|item| envelope::item_head(item).len() + item).sum();
+        let (api_version, kind) = (resource.api_version(), resource.list_kind());
+        let head = envelope::list_head(&api_version, &kind, metadata, length);
+        let style = Style::Protobuf(resource);
+        ListBody::assembled(style, head.into(), items, length, envelope::CLOSING)
+    }
+
+    fn assembled(
+        style: Style,
+        head: Bytes,
+        items: Vec<Arc<Object>>,
+        length: usize,
+        tail: &'static [u8],
+    ) -> ListBody {
+        let remaining = (head.len() + length + tail.len()) as u64;
+        let items = items.into_iter();
+        ListBody { style, head, items, first: true, tail: Some(tail), remaining }
     }
 
     /// Bytes still to come.
@@ -46,20 +85,23 @@ impl ListBody {
         block.extend_from_slice(&std::mem::take(&mut self.head));
         while block.len() < BLOCK {
             let Some(item) = self.items.next() else {
-                if std::mem::take(&mut self.tail) {
-                    block.extend_from_slice(TAIL);
-                }
+                block.extend_from_slice(self.tail.take().unwrap_or_default());
                 break;
             };
-            if !std::mem::take(&mut self.first) {
-                block.put_u8(b',');
+            let first = std::mem::take(&mut self.first);
+            match &self.style {
+                Style::Json => {
+                    block.extend_from_slice(if first { b"{" } else { b",{" });
+                    block.extend_from_slice(item.encoded().item());
+                }
+                Style::Protobuf(resource) => {
+                    let message = item.message(&resource.schema_type);
+                    block.extend_from_slice(&envelope::item_head(message.len()));
+                    block.extend_from_slice(message);
+                }
             }
-            block.put_u8(b'{');
-            block.extend_from_slice(item.encoded().item());
         }
         self.remaining = self.remaining.saturating_sub(block.len() as u64);
         Some(block.freeze())
     }
 }
-
-const TAIL: &[u8] = b"]}\n";

@@ -20,8 +20,8 @@ const BLOCK: usize = 64 * 1024;
 pub(crate) enum WatchForm {
     /// As they are: frames are shared between all watchers.
     Object,
-    /// Through a function from an object to what is shown of it (Table, metadata).
-    Shown(Box<dyn FnMut(&Object) -> serde_json::Value + Send>),
+    /// Through a function that makes the frame (Table, metadata, protobuf).
+    Framed(Box<dyn FnMut(EventType, &Object) -> Bytes + Send>),
 }
 
 /// The body of a watch.
@@ -109,17 +109,9 @@ impl WatchBody {
     fn frame(&mut self, event: EventType, object: &Object) -> Bytes {
         match &mut self.form {
             WatchForm::Object => object.encoded().frame(event),
-            WatchForm::Shown(show) => frame(event.opening(), &show(object)),
+            WatchForm::Framed(frame) => frame(event, object),
         }
     }
-}
-
-/// Encodes a frame around a value.
-pub(crate) fn frame(opening: &[u8], value: &serde_json::Value) -> Bytes {
-    let mut out = opening.to_vec();
-    serde_json::to_writer(&mut out, value).expect("values always encode into memory");
-    out.extend_from_slice(b"}\n");
-    out.into()
 }
 
 /// Joins frames, but passes a single one on without copying it.

@@ -11,17 +11,42 @@ use crate::server::{MAPS, PODS, TestServer, config_map};
 async fn anonymous_clients_see_health_and_version_only() {
     let server = TestServer::start().await;
     let nobody = server.client_of(None);
-    for path in ["/healthz", "/livez", "/readyz", "/readyz?verbose", "/livez/ping"] {
+    for path in ["/healthz", "/livez", "/readyz", "/readyz?verbose"] {
         let answer = nobody.send(Method::GET, path, "", "").await;
         assert_eq!(answer.code, 200, "{path}: {}", answer.text());
     }
     let version = nobody.send(Method::GET, "/version", "", "").await.expect(200);
     assert_eq!((&version["major"], &version["minor"]), (&"1".into(), &"36".into()));
-    for path in ["/api", "/apis", PODS, "/openapi/v3", "/metrics", "/"] {
+    for path in ["/api", "/apis", PODS, "/openapi/v3", "/metrics", "/", "/readyz/store"] {
         let status = nobody.send(Method::GET, path, "", "").await.expect(401);
         assert_eq!(status["reason"], "Unauthorized", "{path}");
     }
     assert_eq!(nobody.send(Method::POST, PODS, "application/json", "{}").await.code, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_told_check_by_check() {
+    let server = TestServer::start().await;
+    for (path, want) in [
+        ("/livez", "ok"),
+        ("/livez?verbose", "[+]ping ok\nlivez check passed\n"),
+        ("/healthz?verbose", "[+]ping ok\n[+]store ok\n[+]watch-cache ok\nhealthz check passed\n"),
+        (
+            "/readyz?verbose&exclude=none",
+            "[+]ping ok\n[+]store ok\n[+]watch-cache ok\n[+]shutdown ok\n\
+             warn: some health checks cannot be excluded: no matches for \"none\"\n\
+             readyz check passed\n",
+        ),
+        ("/readyz/store", "ok"),
+        ("/readyz/watch-cache", "ok"),
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!((answer.code, answer.text()), (200, want), "{path}");
+        assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8", "{path}");
+    }
+    for path in ["/readyz/none", "/livez/store", "/readyz/"] {
+        assert_eq!(server.get(path).await.code, 404, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

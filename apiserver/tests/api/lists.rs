@@ -164,3 +164,39 @@ async fn large_lists_are_compressed_for_those_who_ask() {
     let small = read(server.client.open(Method::GET, &path, &headers, "").await).await;
     assert!(!small.headers.contains_key("content-encoding"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_none_are_refused() {
+    let server = TestServer::start().await;
+    server.post(MAPS, &config_map("m", "1")).await.expect(201);
+    for path in [
+        format!("{MAPS}?limit=abc"),
+        format!("{MAPS}?timeoutSeconds=abc"),
+        format!("{MAPS}?watch=true&timeoutSeconds=abc"),
+        "/api/v1/namespaces/default/pods/none/log?tailLines=abc".to_owned(),
+    ] {
+        let status = server.get(&path).await.expect(400);
+        assert_eq!(
+            status["message"], "strconv.ParseInt: parsing \"abc\": invalid syntax",
+            "{path}"
+        );
+        assert_eq!(status["reason"], "BadRequest", "{path}");
+    }
+    for path in [
+        format!("{MAPS}?resourceVersion=abc"),
+        format!("{MAPS}?watch=true&resourceVersion=abc"),
+        format!("{MAPS}/m?resourceVersion=abc"),
+    ] {
+        let status = server.get(&path).await.expect(400);
+        let message = status["message"].as_str().unwrap();
+        assert!(message.ends_with("parsing \"abc\": invalid syntax"), "{path}: {message}");
+    }
+    for path in [format!("{MAPS}/m?gracePeriodSeconds=abc"), format!("{MAPS}?limit=abc")] {
+        let status = server.delete(&path, &serde_json::json!({})).await.expect(400);
+        assert_eq!(
+            status["message"], "strconv.ParseInt: parsing \"abc\": invalid syntax",
+            "{path}"
+        );
+    }
+    server.get(&format!("{MAPS}/m")).await.expect(200);
+}

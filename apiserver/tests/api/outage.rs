@@ -16,16 +16,30 @@ async fn reads_go_on_and_writes_are_refused_without_the_store() {
     assert!(status["message"].as_str().unwrap().contains("nothing was written"), "{status}");
     let ready = server.get("/readyz").await;
     assert_eq!(ready.code, 500);
-    assert!(ready.text().contains("[-]store failed"), "{}", ready.text());
+    assert!(ready.text().contains("[-]store failed: reason withheld\n"), "{}", ready.text());
+    assert!(ready.text().ends_with("readyz check failed\n"), "{}", ready.text());
+    let why = server.get("/readyz/store").await;
+    assert_eq!((why.code, why.text()), (500, "internal server error: the store is closed\n"));
     // Nothing will feed the cache any more.
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         let ready = server.get("/readyz/watch-cache").await;
-        if ready.code == 500 && ready.text().contains("[-]watch-cache failed") {
+        if ready.code == 500 {
+            assert_eq!(ready.text(), "internal server error: the feed has ended\n");
             break;
         }
         assert!(tokio::time::Instant::now() < end, "{}", ready.text());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     server.get("/livez").await.expect(200);
+    assert_eq!(server.get("/readyz?exclude=store").await.code, 500);
+    let rest = server.get("/readyz?exclude=store&exclude=watch-cache&verbose").await;
+    assert_eq!(
+        (rest.code, rest.text()),
+        (
+            200,
+            "[+]ping ok\n[+]store excluded: ok\n[+]watch-cache excluded: ok\n[+]shutdown ok\n\
+             readyz check passed\n"
+        )
+    );
 }

@@ -26,6 +26,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running server. Ends when dropped.
 pub(crate) struct TestServer {
     pub(crate) client: HttpsClient,
+    pub(crate) address: std::net::SocketAddr,
     pub(crate) store: Store,
     pub(crate) authority: Arc<pki::Authority>,
     pub(crate) local: apiserver::LocalService,
@@ -43,6 +44,14 @@ impl TestServer {
         server
     }
 
+    /// A server on a fresh store, configured as the test likes.
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> TestServer {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut server = TestServer::configured_in(dir.path(), configure).await;
+        server._dir = Some(dir);
+        server
+    }
+
     /// A server that has been stopped and started again, so that its window of events begins
     /// after the objects every cluster has.
     pub(crate) async fn restarted() -> TestServer {
@@ -55,11 +64,16 @@ impl TestServer {
 
     /// A server on the store in `dir`.
     pub(crate) async fn start_in(dir: &Path) -> TestServer {
+        TestServer::configured_in(dir, |_| {}).await
+    }
+
+    async fn configured_in(dir: &Path, configure: impl FnOnce(&mut Config)) -> TestServer {
         let authority = pki::Authority::open(&dir.join("pki")).expect("a certificate authority");
         let authority = Arc::new(authority);
         let url = format!("sqlite://{}", dir.join("state.db").display());
         let store = Store::open(&url, store::Options::default()).await.expect("a store");
-        let config = Config::new(store.clone(), authority.clone());
+        let mut config = Config::new(store.clone(), authority.clone());
+        configure(&mut config);
         let server = Server::bind(config).await.expect("a server");
         let address = server.local_addr();
         let admin = authority.client(pki::ADMIN_USER, Some(pki::MASTERS_GROUP)).expect("a client");
@@ -70,7 +84,7 @@ impl TestServer {
         let tracker = tokio_util::task::TaskTracker::new();
         let running = AbortOnDropHandle::new(tracker.spawn(server.run(shutdown.clone())));
         let running = Some(running);
-        TestServer { client, store, authority, local, shutdown, running, _dir: None }
+        TestServer { client, address, store, authority, local, shutdown, running, _dir: None }
     }
 
     /// Stops the server as an operator does and returns what it said.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::TestServer;
+use crate::server::{PATIENCE, TestServer};
 
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 
@@ -130,4 +130,85 @@ async fn concurrent_services_get_different_addresses() {
         addresses.insert(made["spec"]["clusterIP"].as_str().unwrap().to_owned());
     }
     assert_eq!(addresses.len(), 20);
+}
+
+/// What a server that died between claiming and creating has left in the store.
+async fn left_behind(store: &store::Store, key: &str, owner: &str, uid: &str, time: i64) {
+    let claim = json!({"owner": owner, "uid": uid, "time": time});
+    store.create(key, claim.to_string().into()).await.expect("a claim");
+}
+
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.expect("after 1970").as_secs()).expect("a small number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_in_the_first_start_does_not_stop_the_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", dir.path().join("state.db").display());
+    let store = store::Store::open(&url, store::Options::default()).await.unwrap();
+    left_behind(&store, "ranges/clusterips/10.96.0.1", "default/kubernetes", "dead", now()).await;
+    store.close().await;
+    let server = TestServer::start_in(dir.path()).await;
+    let kubernetes = server.get(&format!("{SERVICES}/kubernetes")).await.expect(200);
+    assert_eq!(kubernetes["spec"]["clusterIP"], "10.96.0.1");
+    let taken = service("a", json!({"ports": ports(), "clusterIP": "10.96.0.1"}));
+    server.post(SERVICES, &taken).await.expect(422);
+    server.stop().await.expect("a clean stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_left_behind_goes_to_the_same_service_only() {
+    let server = TestServer::start().await;
+    let (address, port) = ("ranges/clusterips/10.96.4.4", "ranges/nodeports/30044");
+    for key in [address, port] {
+        left_behind(&server.store, key, "default/web", "dead", now()).await;
+    }
+    let spec = json!({"type": "NodePort", "clusterIP": "10.96.4.4",
+        "ports": [{"port": 80, "nodePort": 30044}]});
+    server.post(SERVICES, &service("other", spec.clone())).await.expect(422);
+    // A dry run says what would happen, and leaves the claim.
+    let dry = format!("{SERVICES}?dryRun=All");
+    server.post(&dry, &service("web", spec.clone())).await.expect(201);
+    let made = server.post(SERVICES, &service("web", spec.clone())).await.expect(201);
+    for key in [address, port] {
+        let claim = server.store.get(key).await.unwrap().expect("claimed");
+        let claim: Value = serde_json::from_slice(&claim.value).unwrap();
+        assert_eq!(claim["uid"], made["metadata"]["uid"], "{key}");
+    }
+    // The Service lives: what it has is not taken from it by one that would have its name.
+    server.post(SERVICES, &service("web", spec.clone())).await.expect(422);
+    server.delete(&format!("{SERVICES}/web"), &json!({})).await.expect(200);
+    server.post(SERVICES, &service("other", spec)).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_repaired_while_the_server_runs() {
+    let server = TestServer::start_with(|config| {
+        config.repair_every = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let spec = json!({"ports": ports(), "clusterIP": "10.96.3.3"});
+    let made = server.post(SERVICES, &service("a", spec)).await.expect(201);
+    let (lost, kept) = ("ranges/clusterips/10.96.3.3", "ranges/clusterips/10.96.3.4");
+    let claim = server.store.get(lost).await.unwrap().expect("claimed");
+    server.store.delete(lost, claim.mod_revision).await.unwrap();
+    left_behind(&server.store, kept, "default/b", "young", now()).await;
+    left_behind(&server.store, "ranges/nodeports/30055", "default/b", "old", 0).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let again = server.store.get(lost).await.unwrap();
+        let freed = server.store.get("ranges/nodeports/30055").await.unwrap().is_none();
+        if let Some(again) = &again
+            && freed
+        {
+            let again: Value = serde_json::from_slice(&again.value).unwrap();
+            assert_eq!(again["uid"], made["metadata"]["uid"]);
+            break;
+        }
+        assert!(tokio::time::Instant::now() < end, "claimed: {again:?}, freed: {freed}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(server.store.get(kept).await.unwrap().is_some(), "somebody's request in progress");
 }

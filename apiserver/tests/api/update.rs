@@ -58,8 +58,6 @@ async fn the_three_kinds_of_patch() {
         server.client.clone().send_owned(Method::PATCH, path.clone(), kind, "{}".to_owned())
     };
     send("application/json").await.expect(415);
-    let status = send("application/apply-patch+yaml").await.expect(415);
-    assert!(status["message"].as_str().unwrap().contains("server-side apply"), "{status}");
     let stale = json!({"metadata": {"resourceVersion": "1", "labels": {"x": "y"}}});
     server.merge(&path, &stale).await.expect(409);
     server.merge(&format!("{PODS}/none"), &json!({})).await.expect(404);
@@ -176,4 +174,51 @@ async fn a_lease_is_created_by_its_first_update() {
     // Kubernetes takes no blind updates of Leases.
     server.put(path, &lease).await.expect(422);
     server.put(&format!("{MAPS}/none"), &config_map("none", "1")).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_patches_are_refused_warned_about_or_let_through() {
+    let server = TestServer::start().await;
+    server.post(MAPS, &config_map("m", "1")).await.expect(201);
+    let twice = r#"{"data": {"b": "1", "b": "2"}, "nope": 1}"#;
+    let operations = r#"[{"op": "add", "path": "/data/c", "value": "1", "foo": "x"},
+        {"op": "add", "path": "/data/d", "path": "/data/d", "value": "1"}]"#;
+    let object = [r#"duplicate field "data.b""#, r#"unknown field "nope""#];
+    let list =
+        [r#"json patch unknown field "[0].foo""#, r#"json patch duplicate field "[1].path""#];
+    for (kind, body, problems) in [
+        ("application/merge-patch+json", twice, object),
+        ("application/strategic-merge-patch+json", twice, object),
+        ("application/json-patch+json", operations, list),
+    ] {
+        let send = async |validation: &str| {
+            let path = format!("{MAPS}/m?fieldValidation={validation}");
+            server.client.send(Method::PATCH, &path, kind, body).await
+        };
+        let status = send("Strict").await.expect(422);
+        let message = status["message"].as_str().unwrap();
+        let detail = format!("strict decoding error: {}", problems.join(", "));
+        assert!(message.starts_with(" \"\" is invalid: patch: Invalid value: "), "{message}");
+        assert!(message.ends_with(&detail), "{message}");
+        assert_eq!(status["details"]["causes"][0]["field"], "patch");
+        for validation in ["Warn", ""] {
+            let answer = send(validation).await;
+            assert_eq!(answer.code, 200, "{}", answer.text());
+            let warnings = answer.headers.get_all("warning").iter();
+            let told: Vec<_> = warnings.map(|warning| warning.to_str().unwrap()).collect();
+            let want: Vec<_> = problems
+                .iter()
+                .map(|problem| format!("299 - {}", api::field::go_quote(problem)))
+                .collect();
+            assert_eq!(told, want, "{kind} {validation}");
+        }
+        let answer = send("Ignore").await;
+        assert_eq!((answer.code, answer.headers.contains_key("warning")), (200, false), "{kind}");
+    }
+    let map = server.get(&format!("{MAPS}/m")).await.expect(200);
+    assert_eq!(map["data"], json!({"a": "1", "b": "2", "c": "1", "d": "1"}));
+    // Who is not there comes first.
+    let kind = "application/merge-patch+json";
+    let path = format!("{MAPS}/none?fieldValidation=Strict");
+    server.client.send(Method::PATCH, &path, kind, twice).await.expect(404);
 }

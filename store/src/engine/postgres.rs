@@ -176,6 +176,10 @@ impl Engine for Postgres {
         Box::pin(self.read("read the revision of", "", read::revision))
     }
 
+    fn ping(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { self.read("ping", "", read::revision).await.map(drop) })
+    }
+
     fn compact(&self, up_to: Revision) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let subject = up_to.to_string();

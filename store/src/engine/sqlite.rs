@@ -56,6 +56,9 @@ pub(crate) struct Sqlite {
     path: PathBuf,
     /// `None` after an error that leaves its state in doubt, and once closed.
     writer: Mutex<Option<Connection>>,
+    /// The newest revision on disk, known without asking: nobody else writes it. `None` after an
+    /// error, until the next commit has read it back.
+    newest: Mutex<Option<Revision>>,
     readers: Mutex<Vec<Connection>>,
     permits: Semaphore,
     lock: Mutex<Option<File>>,
@@ -83,12 +86,13 @@ pub(crate) async fn open(path: &str) -> Result<(Arc<Sqlite>, SqliteJournal), Ope
         let sqlite = Arc::new(Sqlite {
             path,
             writer: Mutex::new(Some(connection)),
+            newest: Mutex::new(Some(newest)),
             readers: Mutex::default(),
             permits: Semaphore::new(READERS),
             lock: Mutex::new(Some(lock)),
         });
-        let journal = SqliteJournal::new(sqlite.clone(), newest)
-            .map_err(|source| OpenError::Thread { source })?;
+        let journal =
+            SqliteJournal::new(sqlite.clone()).map_err(|source| OpenError::Thread { source })?;
         Ok((sqlite, journal))
     });
     opening.await.expect("opening does not panic and is not aborted")
@@ -165,6 +169,11 @@ impl Sqlite {
         });
         let result = work.await.unwrap_or_else(|panic| Err(Failure::Lost(Arc::new(panic))));
         result.map_err(|failure| failure.of(operation, subject))
+    }
+
+    /// The newest revision as the file says it.
+    async fn ask_revision(self: Arc<Self>, operation: &'static str) -> Result<Revision, Error> {
+        self.read(operation, String::new(), |db| Ok(read::bounds(db)?.0)).await
     }
 
     /// The writing connection, opened anew where an error made it unusable.
@@ -257,13 +266,22 @@ impl Engine for Shared {
     }
 
     fn revision(&self) -> BoxFuture<'_, Result<Revision, Error>> {
-        Box::pin(
-            self.0.clone().read(
-                "read the revision of",
-                String::new(),
-                |db| Ok(read::bounds(db)?.0),
-            ),
-        )
+        let sqlite = self.0.clone();
+        Box::pin(async move {
+            if sqlite.permits.is_closed() {
+                return Err(Error::Closed);
+            }
+            let known = *sqlite.newest.lock();
+            match known {
+                Some(newest) => Ok(newest),
+                None => sqlite.ask_revision("read the revision of").await,
+            }
+        })
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), Error>> {
+        let asked = self.0.clone().ask_revision("ping");
+        Box::pin(async move { asked.await.map(drop) })
     }
 
     fn compact(&self, up_to: Revision) -> BoxFuture<'_, Result<(), Error>> {

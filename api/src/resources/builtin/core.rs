@@ -5,11 +5,27 @@ use super::*;
 const ENDPOINTS_DEPRECATION: &str =
     "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
+const COMPONENT_STATUS_DEPRECATION: &str = "v1 ComponentStatus is deprecated in v1.19+";
+
 pub(super) fn rows() -> Vec<Resource> {
+    use strategy::core as rest;
     vec![
         row("", "Binding", "bindings", "binding", strategy::binding::Binding)
             .verbs(CREATE)
             .schema("core.v1.Binding"),
+        row(
+            "",
+            "ComponentStatus",
+            "componentstatuses",
+            "componentstatus",
+            rest::component_status::ComponentStatus,
+        )
+        .cluster()
+        .verbs(GET_LIST)
+        .short("cs")
+        .schema("core.v1.ComponentStatus")
+        .deprecated(COMPONENT_STATUS_DEPRECATION)
+        .printer(table::core::COMPONENT_STATUS),
         row("", "ConfigMap", "configmaps", "configmap", strategy::config_map::ConfigMap)
             .short("cm")
             .hash("qFsyl6wFWjQ=")
@@ -39,6 +55,11 @@ pub(super) fn rows() -> Vec<Resource> {
                 ("source", &["source.component", "reportingComponent"]),
                 ("type", &["type"]),
             ]),
+        row("", "LimitRange", "limitranges", "limitrange", rest::limit_range::LimitRange)
+            .short("limits")
+            .hash("EBKMFVe6cwo=")
+            .schema("core.v1.LimitRange")
+            .printer(table::core::LIMIT_RANGE),
         row("", "Namespace", "namespaces", "namespace", strategy::namespace::Namespace)
             .cluster()
             .verbs(NO_COLLECTION_DELETE)
@@ -57,6 +78,31 @@ pub(super) fn rows() -> Vec<Resource> {
             .printer(table::node::NODE)
             .sub("status", "Node", READ_WRITE)
             .fields(&[("spec.unschedulable", &["spec.unschedulable"])]),
+        row(
+            "",
+            "PersistentVolumeClaim",
+            "persistentvolumeclaims",
+            "persistentvolumeclaim",
+            rest::persistent_volume_claim::PersistentVolumeClaim,
+        )
+        .short("pvc")
+        .hash("QWTyNDq0dC4=")
+        .schema("core.v1.PersistentVolumeClaim")
+        .printer(table::volume::CLAIM)
+        .sub("status", "PersistentVolumeClaim", READ_WRITE),
+        row(
+            "",
+            "PersistentVolume",
+            "persistentvolumes",
+            "persistentvolume",
+            rest::persistent_volume::PersistentVolume,
+        )
+        .cluster()
+        .short("pv")
+        .hash("HN/zwEC+JgM=")
+        .schema("core.v1.PersistentVolume")
+        .printer(table::volume::VOLUME)
+        .sub("status", "PersistentVolume", READ_WRITE),
         row("", "Pod", "pods", "pod", strategy::pod::Pod)
             .short("po")
             .category("all")
@@ -64,7 +110,10 @@ pub(super) fn rows() -> Vec<Resource> {
             .schema("core.v1.Pod")
             .printer(table::pod::POD)
             .sub("binding", "Binding", CREATE)
+            .sub("ephemeralcontainers", "Pod", READ_WRITE)
+            .foreign_sub("eviction", ("policy", "v1", "Eviction"), CREATE)
             .sub("log", "Pod", GET)
+            .sub("resize", "Pod", READ_WRITE)
             .sub("status", "Pod", READ_WRITE)
             .fields(&[
                 ("spec.nodeName", &["spec.nodeName"]),
@@ -76,6 +125,10 @@ pub(super) fn rows() -> Vec<Resource> {
                 ("status.podIP", &["status.podIP"]),
                 ("status.nominatedNodeName", &["status.nominatedNodeName"]),
             ]),
+        row("", "PodTemplate", "podtemplates", "podtemplate", rest::pod_template::PodTemplate)
+            .hash("LIXB2x4IFpk=")
+            .schema("core.v1.PodTemplate")
+            .printer(table::core::POD_TEMPLATE),
         row(
             "",
             "ReplicationController",
@@ -91,6 +144,18 @@ pub(super) fn rows() -> Vec<Resource> {
         .foreign_sub("scale", ("autoscaling", "v1", "Scale"), READ_WRITE)
         .sub("status", "ReplicationController", READ_WRITE)
         .fields(&[("status.replicas", &["status.replicas"])]),
+        row(
+            "",
+            "ResourceQuota",
+            "resourcequotas",
+            "resourcequota",
+            rest::resource_quota::ResourceQuota,
+        )
+        .short("quota")
+        .hash("8uhSgffRX6w=")
+        .schema("core.v1.ResourceQuota")
+        .printer(table::core::RESOURCE_QUOTA)
+        .sub("status", "ResourceQuota", READ_WRITE),
         row("", "Secret", "secrets", "secret", strategy::secret::Secret)
             .hash("S6u1pOWzb84=")
             .schema("core.v1.Secret")

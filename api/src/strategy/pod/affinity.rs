@@ -1,10 +1,10 @@
 //! Node and pod affinity.
 
-use k8s_openapi::api::core::v1::{Affinity, NodeSelectorTerm, PodAffinityTerm};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::api::core::v1::{Affinity, NodeSelector, NodeSelectorTerm, PodAffinityTerm};
 
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::selector::validate_label_selector;
 
 const WEIGHT: &str = "must be in the range 1-100";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -15,14 +15,7 @@ pub(super) fn validate(affinity: &Affinity, path: &Path) -> Errors {
     if let Some(node) = &affinity.node_affinity {
         let path = path.child("nodeAffinity");
         if let Some(required) = &node.required_during_scheduling_ignored_during_execution {
-            let path = path.child(REQUIRED).child("nodeSelectorTerms");
-            if required.node_selector_terms.is_empty() {
-                errors
-                    .push(FieldError::required(&path, "must have at least one node selector term"));
-            }
-            for (n, term) in required.node_selector_terms.iter().enumerate() {
-                errors.extend(node_term(term, &path.index(n)));
-            }
+            errors.extend(validate_node_selector(required, &path.child(REQUIRED)));
         }
         for (n, preferred) in
             node.preferred_during_scheduling_ignored_during_execution.iter().flatten().enumerate()
@@ -54,6 +47,19 @@ pub(super) fn validate(affinity: &Affinity, path: &Path) -> Errors {
             errors.extend(weight(term.weight, &path.child("weight")));
             errors.extend(pod_term(&term.pod_affinity_term, &path.child("podAffinityTerm")));
         }
+    }
+    errors
+}
+
+/// Checks a NodeSelector, of a pod or of a volume.
+pub(in crate::strategy) fn validate_node_selector(selector: &NodeSelector, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let path = path.child("nodeSelectorTerms");
+    if selector.node_selector_terms.is_empty() {
+        errors.push(FieldError::required(&path, "must have at least one node selector term"));
+    }
+    for (n, term) in selector.node_selector_terms.iter().enumerate() {
+        errors.extend(node_term(term, &path.index(n)));
     }
     errors
 }
@@ -125,47 +131,6 @@ fn pod_term(term: &PodAffinityTerm, path: &Path) -> Errors {
         let messages = names::qualified_name(key);
         errors.extend(
             messages.iter().map(|m| FieldError::invalid(&path.child("topologyKey"), key, m)),
-        );
-    }
-    errors
-}
-
-/// Checks a LabelSelector object.
-pub(super) fn validate_label_selector(selector: Option<&LabelSelector>, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let Some(selector) = selector else { return errors };
-    for (key, value) in selector.match_labels.iter().flatten() {
-        let path = path.child("matchLabels");
-        errors.extend(
-            names::qualified_name(key).iter().map(|m| FieldError::invalid(&path, key.as_str(), m)),
-        );
-        errors.extend(
-            names::label_value(value).iter().map(|m| FieldError::invalid(&path, value.as_str(), m)),
-        );
-    }
-    for (n, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-        let path = path.child("matchExpressions").index(n);
-        let values = requirement.values.as_deref().unwrap_or_default();
-        match requirement.operator.as_str() {
-            "In" | "NotIn" if values.is_empty() => {
-                let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.push(FieldError::required(&path.child("values"), detail));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(FieldError::forbidden(&path.child("values"), detail));
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => {
-                let detail = "not a valid selector operator";
-                errors.push(FieldError::invalid(&path.child("operator"), other, detail));
-            }
-        }
-        let key = requirement.key.as_str();
-        errors.extend(
-            names::qualified_name(key)
-                .iter()
-                .map(|m| FieldError::invalid(&path.child("key"), key, m)),
         );
     }
     errors

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{Container, ContainerPort, Lifecycle, PodSpec, VolumeMount};
 
-use super::{env, probe, resources, security};
+use super::{env, ephemeral, probe, resources, security};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
@@ -43,16 +43,7 @@ pub(super) fn validate_all(spec: &PodSpec, volumes: &BTreeSet<&str>, path: &Path
         errors.extend(validate_init(container, &path));
     }
     let at = path.child("ephemeralContainers");
-    for (n, container) in spec.ephemeral_containers.iter().flatten().enumerate() {
-        let path = at.index(n).child("name");
-        let messages = names::dns1123_label(&container.name);
-        errors.extend(
-            messages.iter().map(|m| FieldError::invalid(&path, container.name.as_str(), m)),
-        );
-        if !seen.insert(container.name.clone()) {
-            errors.push(FieldError::duplicate(&path, container.name.as_str()));
-        }
-    }
+    errors.extend(ephemeral::validate_all(spec, volumes, &mut seen, &at));
     errors
 }
 
@@ -96,7 +87,8 @@ fn validate_init(container: &Container, path: &Path) -> Errors {
     }
 }
 
-fn validate(
+/// Checks what containers of all kinds have in common.
+pub(super) fn validate(
     container: &Container,
     volumes: &BTreeSet<&str>,
     host_network: bool,

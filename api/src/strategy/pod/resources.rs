@@ -41,7 +41,7 @@ pub(super) fn validate(resources: &ResourceRequirements, path: &Path) -> Errors 
 }
 
 /// One amount: a resource that exists, not negative, whole unless it can be divided.
-pub(super) fn validate_amount(name: &str, amount: &Text, path: &Path) -> Errors {
+pub(in crate::strategy) fn validate_amount(name: &str, amount: &Text, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for message in names::qualified_name(name) {
         errors.push(FieldError::invalid(path, name, &message));

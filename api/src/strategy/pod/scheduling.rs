@@ -5,15 +5,16 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::{PodSpec, Toleration};
 use serde_json::json;
 
-use super::affinity::validate_label_selector;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::selector::validate_label_selector;
 
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-pub(super) fn validate_tolerations(spec: &PodSpec, path: &Path) -> Errors {
+/// Checks a list of tolerations.
+pub(in crate::strategy) fn validate_tolerations(tolerations: &[Toleration], path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for (n, toleration) in spec.tolerations.iter().flatten().enumerate() {
+    for (n, toleration) in tolerations.iter().enumerate() {
         errors.extend(validate_toleration(toleration, &path.index(n)));
     }
     errors

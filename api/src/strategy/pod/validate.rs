@@ -53,7 +53,10 @@ pub(in crate::strategy) fn validate_spec(spec: &PodSpec, path: &Path) -> Errors 
         errors.extend(affinity::validate(affinity, &path.child("affinity")));
     }
     errors.extend(names_and_deadlines(spec, path));
-    errors.extend(scheduling::validate_tolerations(spec, &path.child("tolerations")));
+    errors.extend(scheduling::validate_tolerations(
+        spec.tolerations.as_deref().unwrap_or_default(),
+        &path.child("tolerations"),
+    ));
     errors.extend(host_aliases(spec, &path.child("hostAliases")));
     errors.extend(scheduling::validate(spec, path));
     for (name, amount) in spec.overhead.iter().flatten() {

@@ -109,8 +109,11 @@ fn finalizers(resource: &Resource, old: &Value, options: &DeleteOptions) -> Vec<
             Propagation::Orphan
         } else if has(FOREGROUND) {
             Propagation::Foreground
-        } else if resource.group.is_empty() && resource.plural == "replicationcontrollers" {
-            // Version 1 of the API orphaned by default, and still does.
+        } else if matches!(
+            (&*resource.group, &*resource.plural),
+            ("", "replicationcontrollers") | ("batch", "jobs")
+        ) {
+            // Their first clients expected orphans, and still do.
             Propagation::Orphan
         } else {
             Propagation::Background
@@ -191,6 +194,9 @@ mod tests {
     fn controllers_of_version_one_orphan_by_default() {
         let rc = json!({"kind": "ReplicationController", "metadata": {"generation": 3}});
         let action = plan(row("replicationcontrollers"), &rc, &DeleteOptions::default(), at());
+        let jobs = api::resources::by_path("batch", "v1", "jobs").unwrap();
+        let job = plan(jobs, &rc, &DeleteOptions::default(), at());
+        assert!(matches!(job, Action::Keep(_)), "{job:?}");
         let Action::Keep(kept) = action else { panic!("{action:?}") };
         // Its controller has to act differently from now on.
         assert_eq!(kept["metadata"]["generation"], 4);

@@ -19,7 +19,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{CONNECT, is_disconnected, read};
 use crate::engine::{CommitError, Committed, Journal};
-use crate::error::Cause;
 use crate::hub::Hub;
 use crate::model::{KeyValue, Revision};
 use crate::plan::{Change, Mutation, Plan, plan};
@@ -140,26 +139,6 @@ impl Journal for PostgresJournal {
             hub.committing(Revision(0));
         }
         result
-    }
-
-    async fn ping(&mut self) -> Result<(), CommitError> {
-        let mut error = None;
-        for connection in [self.connection.take(), None] {
-            let mut connection = match connection {
-                Some(connection) => connection,
-                None => self.connect().await?,
-            };
-            let canary = sqlx::raw_sql("BEGIN; ROLLBACK");
-            match timeout(self.deadline, canary.execute(&mut connection)).await {
-                Ok(Ok(_)) => {
-                    self.connection = Some(connection);
-                    return Ok(());
-                }
-                Ok(Err(failed)) => error = Some(Arc::new(failed) as Cause),
-                Err(elapsed) => error = Some(Arc::new(elapsed) as Cause),
-            }
-        }
-        Err(CommitError::Unavailable(error.expect("both attempts failed")))
     }
 
     fn after_batch(&mut self) {}

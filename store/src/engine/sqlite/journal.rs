@@ -28,27 +28,26 @@ const FORGET: &str =
 /// Owns the order of commits.
 pub(crate) struct SqliteJournal {
     sqlite: Arc<Sqlite>,
-    /// The counter, known without reading: nobody else writes it.
-    newest: Option<Revision>,
     checkpoints: Checkpoints,
 }
 
 impl SqliteJournal {
-    pub(super) fn new(sqlite: Arc<Sqlite>, newest: Revision) -> std::io::Result<SqliteJournal> {
+    pub(super) fn new(sqlite: Arc<Sqlite>) -> std::io::Result<SqliteJournal> {
         let checkpoints = Checkpoints::start(&sqlite.path)?;
-        Ok(SqliteJournal { sqlite, newest: Some(newest), checkpoints })
+        Ok(SqliteJournal { sqlite, checkpoints })
     }
 
     /// The newest revision when the store was opened.
     pub(crate) fn newest(&self) -> Revision {
-        self.newest.unwrap_or_default()
+        self.sqlite.newest.lock().unwrap_or_default()
     }
 
     fn commit_now(&mut self, batch: &[Mutation]) -> Result<Committed, CommitError> {
         let sqlite = self.sqlite.clone();
         let mut guard = sqlite.writer.lock();
         let connection = sqlite.connection(&mut guard).map_err(unavailable)?;
-        let written = stage(connection, batch, self.newest);
+        let known = *sqlite.newest.lock();
+        let written = stage(connection, batch, known);
         let (plan, newest) = match written {
             Ok(staged) => staged,
             Err(error) => {
@@ -75,14 +74,14 @@ impl SqliteJournal {
                 CommitError::Unknown(cause)
             });
         }
-        self.newest = Some(newest);
+        *sqlite.newest.lock() = Some(newest);
         Ok(Committed { outcomes, events: log.into_iter().map(|row| row.event).collect() })
     }
 
     /// After an error: undo, and where that fails or the disk is in doubt, start
     /// over with a new connection.
     fn abandon(&mut self, mut guard: MutexGuard<'_, Option<Connection>>, error: &Failure) {
-        self.newest = None;
+        *self.sqlite.newest.lock() = None;
         let Some(connection) = guard.as_ref() else { return };
         let undone = connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok();
         let harmless = matches!(error, Failure::Sqlite(error)
@@ -96,17 +95,6 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     async fn commit(&mut self, batch: &[Mutation], _hub: &Hub) -> Result<Committed, CommitError> {
         self.commit_now(batch)
-    }
-
-    async fn ping(&mut self) -> Result<(), CommitError> {
-        let mut guard = self.sqlite.writer.lock();
-        let connection = self.sqlite.connection(&mut guard).map_err(unavailable)?;
-        let canary =
-            execute(connection, "BEGIN IMMEDIATE").and_then(|()| execute(connection, "ROLLBACK"));
-        if canary.is_err() {
-            *guard = None;
-        }
-        canary.map_err(unavailable)
     }
 
     fn after_batch(&mut self) {
@@ -205,11 +193,51 @@ fn unavailable(failure: Failure) -> CommitError {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::{READERS, Shared};
     use super::*;
+    use crate::engine::Engine as _;
+    use crate::error::Error;
     use crate::plan::Verb;
 
     fn create(key: &str, size: usize) -> [Mutation; 1] {
         [Mutation { key: key.into(), verb: Verb::Create(vec![1; size].into()) }]
+    }
+
+    fn limit(sqlite: &Sqlite, pages: i64) {
+        let guard = sqlite.writer.lock();
+        let connection = guard.as_ref().expect("the connection is kept");
+        let set = format!("PRAGMA max_page_count = {pages}");
+        connection.query_row(&set, [], |_| Ok(())).expect("a pragma");
+    }
+
+    #[tokio::test]
+    async fn the_revision_is_known_without_the_disk_unless_a_commit_failed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let (sqlite, mut journal) =
+            super::super::open(path.to_str().expect("UTF-8")).await.expect("it opens");
+        let engine = Shared(sqlite.clone());
+        let all = u32::try_from(READERS).expect("a small number");
+        let readers = sqlite.permits.acquire_many(all).await.expect("an open store");
+        let ask = || engine.revision().now_or_never();
+        assert!(matches!(ask(), Some(Ok(Revision(0)))));
+        journal.commit_now(&create("/a", 10)).expect("there is room");
+        assert!(matches!(ask(), Some(Ok(Revision(1)))));
+        limit(&sqlite, 30);
+        journal.commit_now(&create("/big", 1 << 20)).expect_err("there is no room");
+        // In doubt the file has the word, and nobody can read it now.
+        assert!(ask().is_none());
+        drop(readers);
+        assert_eq!(engine.revision().await.expect("an answer"), Revision(1));
+        limit(&sqlite, 1 << 20);
+        journal.commit_now(&create("/b", 10)).expect("there is room again");
+        let readers = sqlite.permits.acquire_many(all).await.expect("an open store");
+        assert!(matches!(ask(), Some(Ok(Revision(2)))));
+        drop(readers);
+        engine.close().await;
+        assert!(matches!(engine.revision().await, Err(Error::Closed)));
     }
 
     #[tokio::test]
@@ -219,16 +247,10 @@ mod tests {
         let (sqlite, mut journal) =
             super::super::open(path.to_str().expect("UTF-8")).await.expect("it opens");
         assert_eq!(journal.commit_now(&create("/a", 10)).expect("there is room").events.len(), 1);
-        let limit = |pages: i64| {
-            let guard = sqlite.writer.lock();
-            let connection = guard.as_ref().expect("the connection is kept");
-            let set = format!("PRAGMA max_page_count = {pages}");
-            connection.query_row(&set, [], |_| Ok(())).expect("a pragma");
-        };
-        limit(30); // SQLite answers as it does for ENOSPC: SQLITE_FULL
+        limit(&sqlite, 30); // SQLite answers as it does for ENOSPC: SQLITE_FULL
         let refused = journal.commit_now(&create("/big", 1 << 20));
         assert!(matches!(refused, Err(CommitError::Unavailable(_))), "{refused:?}");
-        limit(1 << 20);
+        limit(&sqlite, 1 << 20);
         let after = journal.commit_now(&create("/big", 1 << 20)).expect("there is room again");
         assert_eq!(after.outcomes, [Ok(Revision(2))]);
     }
