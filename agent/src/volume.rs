@@ -34,6 +34,8 @@ pub(crate) enum VolumeError {
     Payload(#[from] payload::PayloadError),
     #[error("hostPath type check failed: {path} is not {wanted}")]
     HostPathType { path: String, wanted: &'static str },
+    #[error("hostPath {path} holds a NUL character, which no path may")]
+    Nul { path: String },
     #[error("volumes of this kind are not supported by this node")]
     Unsupported,
     #[error("medium Memory needs the right to mount a tmpfs, which this host does not give")]
@@ -132,10 +134,13 @@ fn set_up_one(
     if payload::is_payload(volume) {
         let files = payload::of_volume(pod, volume, references, placement)?;
         make_dir(&path, 0o755)?;
+        if payload::is_secret(volume) {
+            keep_in_memory(&path)?;
+        }
         return atomic::write(&path, &files, fs_group);
     }
     if let Some(source) = &volume.empty_dir {
-        return empty_dir(&path, source, fs_group);
+        return empty_dir(&path, source, memory_size(pod, source, placement), fs_group);
     }
     if let Some(source) = &volume.host_path {
         return host_path::check(source);
@@ -143,29 +148,17 @@ fn set_up_one(
     Err(VolumeError::Unsupported)
 }
 
-/// An empty directory that everyone may write to; in memory if asked.
+/// An empty directory that everyone may write to; in memory, up to `size` bytes, if asked.
 fn empty_dir(
     path: &Path,
     source: &EmptyDirVolumeSource,
+    size: u64,
     fs_group: Option<u32>,
 ) -> Result<(), VolumeError> {
     let existed = path.exists();
     make_dir(path, 0o777)?;
     if source.medium.as_deref() == Some("Memory") && !clean::is_mount(path)? {
-        let size = source.size_limit.as_ref().and_then(resources::units).filter(|size| *size > 0);
-        let options =
-            size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
-        let options = std::ffi::CString::new(options).expect("digits and words have no NUL");
-        match rustix::mount::mount(
-            "tmpfs",
-            path,
-            "tmpfs",
-            MountFlags::NOSUID | MountFlags::NODEV,
-            options.as_c_str(),
-        ) {
-            Err(Errno::PERM | Errno::ACCESS) => return Err(VolumeError::NoTmpfs),
-            other => other.map_err(VolumeError::errno("mount a tmpfs on", path))?,
-        }
+        mount_tmpfs(path, &format!("mode=0777,size={size}"))?;
     } else if existed {
         return Ok(());
     }
@@ -174,6 +167,46 @@ fn empty_dir(
         chmod(path, 0o2777)?;
     }
     Ok(())
+}
+
+/// Bytes of a volume in memory: what it asks for, but never more than the pod may use, nor than the node
+/// has.
+fn memory_size(pod: &Pod, source: &EmptyDirVolumeSource, placement: &Placement) -> u64 {
+    let of_pod = pod.spec.as_ref().and_then(|spec| resources::of_pod(spec).memory_limit_bytes);
+    let asked = source.size_limit.as_ref().and_then(resources::units);
+    let bounds = [asked, of_pod].into_iter().flatten().filter(|bytes| *bytes > 0);
+    bounds.fold(placement.node_memory, u64::min)
+}
+
+/// Puts a volume with Secrets on a tmpfs, so that they never are on a disk; where the host gives no right
+/// to mount, they are in a directory that only this user can enter.
+fn keep_in_memory(path: &Path) -> Result<(), VolumeError> {
+    let mut entries = std::fs::read_dir(path).map_err(VolumeError::file("read", path))?;
+    // What is there is in use, on a tmpfs or not: containers would not see what is mounted over it.
+    if entries.next().is_some() || clean::is_mount(path)? {
+        return Ok(());
+    }
+    match mount_tmpfs(path, "mode=0755") {
+        Err(VolumeError::NoTmpfs) => Ok(()),
+        other => other,
+    }
+}
+
+/// Mounts a tmpfs that is never swapped out, where the kernel can promise that (Linux 6.3).
+fn mount_tmpfs(path: &Path, options: &str) -> Result<(), VolumeError> {
+    let mount = |options: &str| {
+        let options = std::ffi::CString::new(options).expect("digits and words have no NUL");
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())
+    };
+    let mounted = match mount(&format!("{options},noswap")) {
+        Err(Errno::INVAL) => mount(options),
+        other => other,
+    };
+    match mounted {
+        Err(Errno::PERM | Errno::ACCESS) => Err(VolumeError::NoTmpfs),
+        other => other.map_err(VolumeError::errno("mount a tmpfs on", path)),
+    }
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), VolumeError> {
@@ -193,4 +226,98 @@ fn chmod(path: &Path, mode: u32) -> Result<(), VolumeError> {
 fn own(path: &Path, group: u32) -> Result<(), VolumeError> {
     rustix::fs::chown(path, None, Some(Gid::from_raw(group)))
         .map_err(VolumeError::errno("set the group of", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn pod(spec: Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap()
+    }
+
+    fn placement() -> Placement {
+        Placement {
+            pod_ip: "10.0.0.2".parse().unwrap(),
+            host_ip: "192.0.2.1".parse().unwrap(),
+            node_cpu_millis: 1000,
+            node_memory: 1 << 30,
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_smallest() {
+        let limited =
+            json!({"containers": [{"name": "c", "resources": {"limits": {"memory": "64Mi"}}}]});
+        let free = json!({"containers": [{"name": "c"}]});
+        for (spec, asked, mebibytes) in [
+            (&free, Value::Null, 1024),
+            (&free, json!("16Mi"), 16),
+            (&free, json!("0"), 1024),
+            (&free, json!("1Ti"), 1024),
+            (&limited, Value::Null, 64),
+            (&limited, json!("16Mi"), 16),
+            (&limited, json!("128Mi"), 64),
+        ] {
+            let source = json!({"medium": "Memory", "sizeLimit": asked});
+            let source: EmptyDirVolumeSource = serde_json::from_value(source).unwrap();
+            let size = memory_size(&pod(spec.clone()), &source, &placement());
+            assert_eq!(size, mebibytes << 20, "{asked} {spec}");
+        }
+    }
+
+    fn is_in_memory(path: &Path) -> bool {
+        /// `TMPFS_MAGIC` of linux/magic.h.
+        const TMPFS: u64 = 0x0102_1994;
+        let kind = rustix::fs::statfs(path).unwrap().f_type;
+        u64::try_from(kind).unwrap() == TMPFS && clean::is_mount(path).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_on_no_disk() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = PodDir::new(temp.path(), "uid");
+        let secret = json!({"secret": {"name": "s"}});
+        let map = json!({"configMap": {"name": "m"}});
+        let pod = pod(json!({"containers": [], "volumes": [
+            {"name": "secret", "secret": {"secretName": "s"}},
+            {"name": "both", "projected": {"sources": [map, secret]}},
+            {"name": "map", "configMap": {"name": "m"}},
+            {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        ]}));
+        let references = |value: &str| {
+            let secret = json!({"stringData": {}, "data": {"k": value}});
+            let map = json!({"data": {"m": "1"}});
+            References {
+                config_maps: [("m".into(), Arc::new(serde_json::from_value(map).unwrap()))].into(),
+                secrets: [("s".into(), Arc::new(serde_json::from_value(secret).unwrap()))].into(),
+            }
+        };
+        let path = |name: &str| dir.root().join("volumes").join(name);
+        set_up(&pod, &dir, &references("eA=="), &placement()).expect("tests run as root");
+        // A new value comes into the same place; nothing is mounted twice.
+        refresh(&pod, &dir, &references("eQ=="), &placement()).unwrap();
+        for (name, in_memory) in
+            [("secret", true), ("both", true), ("memory", true), ("map", false)]
+        {
+            assert_eq!(is_in_memory(&path(name)), in_memory, "{name}");
+        }
+        for name in ["secret", "both"] {
+            assert_eq!(std::fs::read_to_string(path(name).join("k")).unwrap(), "y", "{name}");
+        }
+        let room = rustix::fs::statvfs(path("memory")).unwrap();
+        assert_eq!(room.f_blocks * room.f_frsize, 1 << 20);
+        rustix::mount::unmount(path("secret"), rustix::mount::UnmountFlags::empty()).unwrap();
+        assert_eq!(std::fs::read_dir(path("secret")).unwrap().count(), 0, "below the tmpfs");
+
+        // A volume that is on the disk already stays where its containers look.
+        std::fs::write(path("secret").join("old"), "").unwrap();
+        refresh(&pod, &dir, &references("eA=="), &placement()).unwrap();
+        assert!(!is_in_memory(&path("secret")));
+        remove(&dir).unwrap();
+        assert!(!dir.root().exists());
+    }
 }

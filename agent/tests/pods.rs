@@ -14,6 +14,8 @@
 mod cases;
 #[path = "pods/node.rs"]
 mod node;
+#[path = "pods/requests.rs"]
+mod requests;
 
 use std::process::ExitCode;
 

@@ -93,6 +93,48 @@ fn running_programs() {
     cluster.until(&["pods"], |list| list["items"].as_array().is_some_and(Vec::is_empty));
 }
 
+/// A pod that no node takes is waited for, and it is said why; an interrupted `--rm` leaves no pod.
+#[test]
+fn running_what_cannot_be_scheduled() {
+    let cluster = Cluster::start().unwrap();
+    let hello = program::repository().join("fixtures/wasm/hello.wasm").display().to_string();
+    let node = cluster.get(&["nodes"]).unwrap()["items"][0]["metadata"]["name"].clone();
+    let cordon = |cordoned: bool| {
+        let spec = format!("spec: {{unschedulable: {cordoned}}}");
+        cluster
+            .apply(&format!("apiVersion: v1\nkind: Node\nmetadata: {{name: {node}}}\n{spec}\n"))
+            .unwrap();
+    };
+    let start = |name: &str| {
+        let mut command = cluster.command();
+        command.args(["run", "--rm", "--name", name, &hello]);
+        Guard::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped())).unwrap()
+    };
+    let why = "cannot be scheduled: 0/1 nodes are available: 1 node(s) were unschedulable";
+    cordon(true);
+    let mut waits = start("waits");
+    let mut errors = BufReader::new(waits.child().stderr.take().unwrap()).lines();
+    let said = errors.next().unwrap().unwrap();
+    assert!(said.starts_with(&format!("waiting: pod/waits {why}")), "{said}");
+
+    let mut interrupted = start("interrupted");
+    let mut words = BufReader::new(interrupted.child().stderr.take().unwrap()).lines();
+    let first = words.next().unwrap().unwrap();
+    assert!(first.starts_with(&format!("waiting: pod/interrupted {why}")), "{first}");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(interrupted.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(interrupted.child().wait().unwrap().code(), Some(130));
+    assert_eq!(words.count(), 0);
+    let left = cluster.wctl(&["get", "pods", "-o", "name"]).unwrap();
+    assert_eq!(left, "pod/waits\n");
+
+    cordon(false);
+    assert_eq!(waits.child().wait().unwrap().code(), Some(0));
+    // Until the node is free of the cordon's taint there may be another reason, but none is said twice.
+    assert!(errors.map(Result::unwrap).all(|line| line.starts_with("waiting: ") && line != said));
+    cluster.until(&["pods"], |list| list["items"].as_array().is_some_and(Vec::is_empty));
+}
+
 const OBJECTS: &str = "apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings, labels: {tier: front}}
@@ -205,10 +247,16 @@ fn looking_at_and_changing_objects() {
         ok("delete svc,cm -l tier=front"),
         "service \"web\" deleted\nconfigmap \"settings\" deleted\n"
     );
-    assert_eq!(
-        ok(&format!("delete -f {file} --ignore-not-found")),
-        "replicationcontroller \"web\" deleted\n"
-    );
+    // The next object's turn comes whatever became of the one before, and every failure is said.
+    let (code, out, err) = run(cluster.command().args(["delete", "-f", &file]));
+    assert_eq!((code, out.as_str()), (1, "replicationcontroller \"web\" deleted\n"));
+    let failed = [
+        "error: 2 deletions failed:",
+        "  the server says (NotFound): configmaps \"settings\" not found",
+        "  the server says (NotFound): services \"web\" not found",
+    ];
+    assert_eq!(err.lines().collect::<Vec<_>>(), failed);
+    assert_eq!(ok(&format!("delete -f {file} --ignore-not-found")), "");
     cluster.until(&["pods"], |list| list["items"].as_array().is_some_and(Vec::is_empty));
 
     // What cannot be done, in words that help.

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
-use tests::cluster::{Cluster, PATIENCE};
+use tests::cluster::{Cluster, PATIENCE, enter_network_namespace, succeed};
 use tests::images::Layout;
-use tests::{http, wait};
+use tests::{http, program, wait};
 
 /// A pod whose Wasm server is ready while the file `ready` exists in `state`.
 fn web(name: &str, port: u16, state: &Path) -> String {
@@ -387,4 +388,32 @@ fn what_owns_and_what_contains_takes_its_own_with_it() {
     // The name may be used again.
     cluster.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n").unwrap();
     cluster.until(&["serviceaccounts", "-n", "shop"], |list| items(list).len() == 1);
+}
+
+/// More than the tests that run at the same time, each of which holds a slot of the host's.
+const TAKEN_SLOTS: u8 = 16;
+
+#[test]
+fn networks_of_the_host_are_passed_over() {
+    enter_network_namespace().unwrap();
+    for slot in 0..TAKEN_SLOTS {
+        // By turns a pod's and a Service's address.
+        let address = if slot % 2 == 0 {
+            format!("10.244.{slot}.7/32")
+        } else {
+            format!("10.{}.3.7/32", 96 + slot)
+        };
+        let ip = program::find("ip").unwrap();
+        succeed(Command::new(ip).args(["address", "add", &address, "dev", "lo"])).unwrap();
+    }
+    let cluster = Cluster::start_here(&[]).unwrap();
+    let kubernetes = cluster_ip(&cluster, "kubernetes");
+    let second: u8 = kubernetes.split('.').nth(1).unwrap().parse().unwrap();
+    assert!(second >= 96 + TAKEN_SLOTS, "{kubernetes}");
+    cluster.load_fixture("hello.wasm", "test/hello:v1").unwrap();
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {restartPolicy: Never, containers: [{name: c, image: test/hello:v1}]}\n";
+    cluster.apply(pod).unwrap();
+    let pod = cluster.until(&["pod", "p"], |pod| pod["status"]["podIP"].is_string());
+    let address = pod["status"]["podIP"].as_str().unwrap();
+    assert!(address.starts_with(&format!("10.244.{}.", second - 96)), "{address}");
 }

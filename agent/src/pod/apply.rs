@@ -9,6 +9,7 @@ mod object;
 mod sandbox;
 mod start;
 mod stop;
+mod termination;
 
 use std::sync::Arc;
 
@@ -16,11 +17,11 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::model::Waiting;
 
-pub(crate) use config::termination_message;
 pub(crate) use object::{delete, report};
 pub(crate) use sandbox::{clean_up, create, refresh_volumes, replace};
 pub(crate) use start::start;
 pub(crate) use stop::stop;
+pub(crate) use termination::message as termination_message;
 
 /// What became of an action.
 #[derive(Debug)]

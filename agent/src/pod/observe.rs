@@ -171,6 +171,7 @@ mod tests {
                 labels: Default::default(),
                 hostname: "p".into(),
                 network: Network::Loopback { address: "127.64.0.2".parse().unwrap() },
+                namespaces: Default::default(),
                 hosts: String::new(),
                 resolv_conf: String::new(),
                 resources: Resources::default(),

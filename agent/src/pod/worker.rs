@@ -228,7 +228,7 @@ impl Worker {
             // It had finished before: its logs stayed for those who might ask.
             self.have.sandbox = Sandbox::Absent { clean: false };
         }
-        self.read_termination_logs();
+        self.read_termination_logs().await;
         let now = Timestamp::now();
         let mut want = Want::of(&self.pod, self.began);
         want.gone = self.gone;
@@ -297,12 +297,12 @@ impl Worker {
         self.probes.report(&report, &mut self.have);
     }
 
-    /// Adds what ended containers left in their termination log to their exit message.
-    fn read_termination_logs(&mut self) {
-        let dir = self.context.pod_dir(&self.uid);
+    /// Adds what ended containers left behind to their exit message.
+    async fn read_termination_logs(&mut self) {
+        let (dir, logs) = (self.context.pod_dir(&self.uid), self.context.log_dir(&self.pod));
         for (name, container) in &mut self.have.containers {
             for attempt in container.latest.iter_mut().chain(container.previous.iter_mut()) {
-                apply::termination_message(&dir, name, attempt);
+                apply::termination_message(&self.pod, &dir, &logs, name, attempt).await;
             }
         }
     }

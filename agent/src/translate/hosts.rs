@@ -10,9 +10,18 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 /// Longest host name the kernel takes.
 const LONGEST_HOSTNAME: usize = 63;
 
-/// Host name and, if the pod has a subdomain, the domain below which it is known.
-pub(crate) fn hostname(pod: &Pod, cluster_domain: &str) -> (String, Option<String>) {
+/// The host's own name.
+pub(crate) fn of_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Host name and, if the pod has a subdomain, the domain below which it is known. A pod in the host's
+/// network has the host's name.
+pub(crate) fn hostname(pod: &Pod, cluster_domain: &str, of_host: &str) -> (String, Option<String>) {
     let spec = pod.spec.clone().unwrap_or_default();
+    if spec.host_network == Some(true) {
+        return (of_host.to_owned(), None);
+    }
     if let Some(name) = spec.hostname_override.filter(|name| !name.is_empty()) {
         return (name, None);
     }
@@ -106,13 +115,18 @@ mod tests {
             ),
             (json!({"subdomain": "data"}), ("web-0", Some("data.shop.svc.cluster.local"))),
             (json!({"hostnameOverride": "x.example", "subdomain": "data"}), ("x.example", None)),
+            (json!({"hostNetwork": true, "hostname": "db", "subdomain": "data"}), ("Node.1", None)),
         ] {
-            let (name, domain) = hostname(&pod(spec.clone()), "cluster.local");
+            let (name, domain) = hostname(&pod(spec.clone()), "cluster.local", "Node.1");
             assert_eq!((name.as_str(), domain.as_deref()), expected, "{spec}");
         }
         let mut long = pod(json!({}));
         long.metadata.name = Some(format!("{}-rest", "a".repeat(62)));
-        assert_eq!(hostname(&long, "x").0, "a".repeat(62), "cut to 63, without a trailing dash");
+        assert_eq!(
+            hostname(&long, "x", "n").0,
+            "a".repeat(62),
+            "cut to 63, without a trailing dash"
+        );
     }
 
     #[test]

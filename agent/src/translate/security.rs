@@ -26,7 +26,15 @@ pub(crate) enum SecurityError {
         "seccomp profile of type {type_} is not supported by this node (container: {container})"
     )]
     Seccomp { type_: String, container: String },
+    #[error(
+        "AppArmor profile {profile:?} cannot be enforced: this node confines no container with AppArmor \
+         (container: {container})"
+    )]
+    AppArmor { profile: String, container: String },
 }
+
+/// Where a profile was named before there was a field for it; the container's name follows.
+const APP_ARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// User, group and groups of a container. `image_user` is the image's `User`, empty for root.
 pub(crate) fn user(
@@ -65,6 +73,9 @@ pub(crate) fn user(
 
 /// Capabilities, seccomp and friends of a container.
 pub(crate) fn security(pod: &Pod, container: &Container) -> Result<Security, SecurityError> {
+    if let Some(profile) = app_armor(pod, container) {
+        return Err(SecurityError::AppArmor { profile, container: container.name.clone() });
+    }
     let (of_pod, own) = contexts(pod, container);
     let capabilities = own.capabilities.unwrap_or_default();
     let bare = |names: Option<Vec<String>>| -> Vec<String> {
@@ -93,6 +104,20 @@ pub(crate) fn security(pod: &Pod, container: &Container) -> Result<Security, Sec
         drop_capabilities: bare(capabilities.drop),
         seccomp,
     })
+}
+
+/// The AppArmor profile of this host's that a container insists on. `RuntimeDefault` is best effort, as it
+/// is in Kubernetes: where there is no AppArmor, it means nothing.
+fn app_armor(pod: &Pod, container: &Container) -> Option<String> {
+    let (of_pod, own) = contexts(pod, container);
+    let profile = own.app_armor_profile.or(of_pod.app_armor_profile);
+    if let Some(profile) = profile {
+        return (profile.type_ == "Localhost")
+            .then(|| profile.localhost_profile.unwrap_or_default());
+    }
+    let annotation = format!("{APP_ARMOR_ANNOTATION}{}", container.name);
+    let text = pod.metadata.annotations.as_ref()?.get(&annotation)?;
+    text.strip_prefix("localhost/").map(str::to_owned)
 }
 
 /// `securityContext.fsGroup`: the group that owns the pod's volumes.
@@ -198,5 +223,28 @@ mod tests {
             json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "x"}}),
         );
         assert!(security(&p, &c).is_err());
+    }
+    #[test]
+    fn only_a_profile_of_the_host_is_insisted_on() {
+        let localhost = json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "x"}});
+        let default = json!({"appArmorProfile": {"type": "RuntimeDefault"}});
+        for (of_pod, own, annotation, refused) in [
+            (json!({}), json!({}), "", None),
+            (localhost.clone(), json!({}), "", Some("x")),
+            (json!({}), localhost.clone(), "", Some("x")),
+            (localhost, default.clone(), "", None),
+            (json!({}), default, "localhost/old", None),
+            (json!({}), json!({}), "localhost/old", Some("old")),
+            (json!({}), json!({}), "runtime/default", None),
+        ] {
+            let (mut p, c) = pod(of_pod, own);
+            p.metadata.annotations =
+                Some([(format!("{APP_ARMOR_ANNOTATION}c"), annotation.to_owned())].into());
+            let error = refused.map(|profile| SecurityError::AppArmor {
+                profile: profile.to_owned(),
+                container: "c".to_owned(),
+            });
+            assert_eq!(security(&p, &c).err(), error);
+        }
     }
 }

@@ -11,6 +11,9 @@ use super::{VolumeError, chmod};
 
 /// Checks the path against its type, and makes what `…OrCreate` asks for.
 pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), VolumeError> {
+    if source.path.contains('\0') {
+        return Err(VolumeError::Nul { path: source.path.replace('\0', "\\0") });
+    }
     let path = Path::new(&source.path);
     let kind = source.type_.as_deref().unwrap_or_default();
     if !path.exists() {
@@ -74,5 +77,7 @@ mod tests {
         let null =
             HostPathVolumeSource { path: "/dev/null".into(), type_: Some("CharDevice".into()) };
         check(&null).unwrap();
+        let text = check(&HostPathVolumeSource { path: "/a\0b".into(), type_: None }).unwrap_err();
+        assert_eq!(text.to_string(), r"hostPath /a\0b holds a NUL character, which no path may");
     }
 }

@@ -49,6 +49,13 @@ pub(crate) fn is_payload(volume: &Volume) -> bool {
         || volume.projected.is_some()
 }
 
+/// Whether there is a Secret in it.
+pub(crate) fn is_secret(volume: &Volume) -> bool {
+    let mut sources =
+        volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    volume.secret.is_some() || sources.any(|source| source.secret.is_some())
+}
+
 /// Names of the ConfigMaps and Secrets that the pod's volumes are made of.
 pub(crate) fn names(pod: &Pod) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut maps, mut secrets) = (BTreeSet::new(), BTreeSet::new());

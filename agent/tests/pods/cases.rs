@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::node::Node;
+use crate::requests;
 
 type Case = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
 
@@ -30,9 +31,12 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("unknown_image_backs_off", || Box::pin(unknown_image())),
     ("restarted_agent_adopts", || Box::pin(adoption())),
     ("deadline_and_force_delete", || Box::pin(deadline_and_force())),
+    ("namespaces_of_the_host_and_of_the_pod", || Box::pin(requests::namespaces())),
+    ("what_cannot_be_done_is_refused", || Box::pin(requests::refused())),
+    ("a_failure_is_told_by_the_log", || Box::pin(requests::fallback_to_logs())),
 ];
 
-fn phase(pod: &Value, phase: &str) -> bool {
+pub(crate) fn phase(pod: &Value, phase: &str) -> bool {
     pod["status"]["phase"] == phase
 }
 
@@ -44,11 +48,11 @@ fn ready(pod: &Value) -> bool {
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-fn container(pod: &Value) -> &Value {
+pub(crate) fn container(pod: &Value) -> &Value {
     &pod["status"]["containerStatuses"][0]
 }
 
-fn shell(script: &str) -> Value {
+pub(crate) fn shell(script: &str) -> Value {
     json!({"name": "c", "image": "busybox:test", "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", script]})
 }
 

@@ -227,6 +227,21 @@ impl Node {
             .collect())
     }
 
+    /// Waits for an event of the pod, given as `Reason: message`.
+    pub(crate) async fn until_event(&self, name: &str, wanted: &str) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events(name).await?;
+            if events.iter().any(|event| event == wanted) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("no event {wanted:?} of pod {name} in {events:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits for the last sandbox to go.
     pub(crate) async fn until_no_sandbox(&self) {
         let deadline = Instant::now() + PATIENCE;

@@ -27,8 +27,7 @@ pub(super) async fn start(garbage: &Garbage, tracker: &TaskTracker, shutdown: &C
     let mut listed = Vec::new();
     for resource in resources::table() {
         let watched = [Verb::List, Verb::Watch, Verb::Delete].iter().all(|v| resource.allows(*v));
-        let own = resource.stored_as == resource.group_resource();
-        if !watched || !own || is_ignored(resource) {
+        if !watched || resource.is_view() || is_ignored(resource) {
             continue;
         }
         let (done, once) = oneshot::channel();

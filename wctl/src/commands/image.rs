@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use api::table::human_duration;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use runtime::ImageStore;
@@ -32,7 +33,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<()> {
         Command::Rm { references } => {
             let store = open(global).await?;
             for reference in references {
-                let removed = store.remove(reference, &in_use(global)).await?;
+                let removed = store.remove(reference, in_use(global)).await?;
                 for name in &removed.untagged {
                     line(format!("removed {name}"))?;
                 }
@@ -43,7 +44,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<()> {
             Ok(())
         }
         Command::Prune { all } => {
-            let pruned = open(global).await?.prune(*all, &in_use(global)).await?;
+            let pruned = open(global).await?.prune(*all, in_use(global)).await?;
             for digest in &pruned.deleted {
                 line(format!("deleted {digest}"))?;
             }
@@ -93,18 +94,13 @@ pub(crate) async fn list(global: &Global, arguments: &Images) -> Result<()> {
             if image.names.is_empty() { vec!["<none>".to_owned()] } else { image.names.clone() };
         for name in names {
             let digest: String = image.digest.hex().chars().take(12).collect();
-            let minutes = (now.as_second() - image.added.as_second()).max(0) / 60;
-            let added = match minutes {
-                0..120 => format!("{minutes}m ago"),
-                120..2880 => format!("{}h ago", minutes / 60),
-                _ => format!("{}d ago", minutes / 1440),
-            };
+            let age = human_duration((now.as_second() - image.added.as_second()).max(0));
             grid.row(vec![
                 name,
                 kind(image).to_owned(),
                 digest,
                 HumanBytes(image.size).to_string(),
-                added,
+                format!("{age} ago"),
             ]);
         }
     }
@@ -122,9 +118,10 @@ async fn open(global: &Global) -> Result<ImageStore> {
     store.with_context(|| format!("open the image store {}", root.display()))
 }
 
-/// Images that containers of this host run from: they are never deleted.
-fn in_use(global: &Global) -> Vec<String> {
-    runtime::sandbox::images_in_use(&cluster::data_dir(global).join("runtime"))
+/// Tells the images that containers of this host run from: they are never deleted.
+fn in_use(global: &Global) -> impl Fn() -> Vec<String> + Send + 'static {
+    let root = cluster::data_dir(global).join("runtime");
+    move || runtime::sandbox::images_in_use(&root)
 }
 
 fn kind(image: &Image) -> &'static str {

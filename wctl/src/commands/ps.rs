@@ -1,6 +1,7 @@
 //! `wctl ps`: the cluster's containers, one line each, as `docker ps` would.
 
 use anyhow::Result;
+use api::table::human_duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -69,14 +70,8 @@ fn state(state: &Value, now: Timestamp) -> String {
 }
 
 fn age(since: &str, now: Timestamp) -> String {
-    let seconds =
-        since.parse::<Timestamp>().map_or(0, |since| (now.as_second() - since.as_second()).max(0));
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
+    let since = since.parse::<Timestamp>().unwrap_or(now);
+    human_duration((now.as_second() - since.as_second()).max(0))
 }
 
 #[cfg(test)]
@@ -95,5 +90,8 @@ mod tests {
             "Exited (3) 90s ago"
         );
         assert_eq!(state(&json!({"waiting": {"reason": "ErrImagePull"}}), now), "ErrImagePull");
+        // A clock that was set back makes nobody younger than new.
+        let later = "2026-01-01T00:09:00Z";
+        assert_eq!(state(&json!({"running": {"startedAt": later}}), now), "Up 0s");
     }
 }

@@ -1,11 +1,14 @@
 //! `wctl run IMAGE|FILE.wasm`: a pod of one container, its output here, its exit code ours.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Global, Run};
 use crate::cluster::Cluster;
@@ -18,31 +21,69 @@ pub(crate) async fn run(global: &Global, arguments: &Run) -> Result<ExitCode> {
     let cluster = Cluster::connect(global).await?;
     let reference = reference(global, &arguments.image).await?;
     let pods = format!("/api/v1/namespaces/{}/pods", cluster.namespace);
+    // From before there is a pod: no signal may end this process while there is one to be removed.
+    let mut interrupts = arguments.rm.then(Interrupts::listen).transpose()?;
     let pod = request::post(&cluster.client, &pods, &pod(arguments, &reference)?).await?;
     let name = pod["metadata"]["name"].as_str().context("the server made a pod without a name")?;
     if arguments.detach {
         line(format!("pod/{name}"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let started = until(&cluster, name, |pod| {
+    let outcome = tokio::select! {
+        outcome = follow(&cluster, name) => outcome,
+        code = Interrupts::received(&mut interrupts) => Ok(ExitCode::from(code)),
+    };
+    if arguments.rm || outcome.is_err() {
+        let options = json!({"gracePeriodSeconds": 1});
+        let path = format!("{pods}/{name}");
+        let removed = request::delete(&cluster.client, &path, &options).await;
+        let removed = removed
+            .map(drop)
+            .or_else(|error| if request::is_not_found(&error) { Ok(()) } else { Err(error) });
+        // Why the run failed is worth more than that its pod could not be removed either.
+        return outcome.and_then(|code| removed.map(|()| code));
+    }
+    outcome
+}
+
+/// SIGINT and SIGTERM, caught from the moment this exists.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
+    }
+
+    /// Waits for either, for ever if none is caught. Gives the exit code that shells know: 128 and its number.
+    async fn received(caught: &mut Option<Self>) -> u8 {
+        let Some(Self { interrupt, terminate }) = caught else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        }
+    }
+}
+
+/// Waits for the container, copies its output, and ends as it ended.
+async fn follow(cluster: &Cluster, name: &str) -> Result<ExitCode> {
+    let mut told = BTreeSet::new();
+    until(cluster, name, |pod| {
+        if let Some(why) = unschedulable(pod).filter(|why| told.insert((*why).to_owned())) {
+            say(format_args!("waiting: pod/{name} cannot be scheduled: {why}"));
+        }
         let state = &pod["status"]["containerStatuses"][0]["state"];
         hopeless(state)?;
         Ok(state["running"].is_object() || state["terminated"].is_object())
-    });
-    let result = follow(&cluster, name, started).await;
-    if arguments.rm || result.is_err() {
-        let options = json!({"gracePeriodSeconds": 1});
-        request::delete(&cluster.client, &format!("{pods}/{name}"), &options).await?;
-    }
-    result
-}
-
-async fn follow(
-    cluster: &Cluster,
-    name: &str,
-    started: impl Future<Output = Result<Value>>,
-) -> Result<ExitCode> {
-    started.await?;
+    })
+    .await?;
     let log = format!("/api/v1/namespaces/{}/pods/{name}/log", cluster.namespace);
     logs::copy(cluster, &with_query(&log, &[("follow", "true")])).await?;
     let ended = until(cluster, name, |pod| {
@@ -51,13 +92,16 @@ async fn follow(
     let ended = ended.await?;
     let terminated = &ended["status"]["containerStatuses"][0]["state"]["terminated"];
     if let Some(message) = terminated["message"].as_str().filter(|message| !message.is_empty()) {
-        use std::io::Write;
         let reason = terminated["reason"].as_str().unwrap_or("Error");
-        // The exit code says it too; a closed standard error fails nothing.
-        let _ = writeln!(std::io::stderr(), "{reason}: {}", message.trim_end());
+        say(format_args!("{reason}: {}", message.trim_end()));
     }
     let code = terminated["exitCode"].as_i64().unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// A line to standard error. One that is closed fails nothing: what counts is the exit code.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A file is loaded first; anything else is a reference.
@@ -132,11 +176,22 @@ fn hopeless(state: &Value) -> Result<()> {
     }
 }
 
-/// Watches the pod until `done`.
+/// Why no node can take the pod, in the scheduler's words.
+fn unschedulable(pod: &Value) -> Option<&str> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|condition| {
+        condition["type"] == "PodScheduled"
+            && condition["status"] == "False"
+            && condition["reason"] == "Unschedulable"
+    })?;
+    Some(condition["message"].as_str().unwrap_or("no message"))
+}
+
+/// Watches the pod until `done`, which is asked of every state that is seen.
 async fn until(
     cluster: &Cluster,
     name: &str,
-    done: impl Fn(&Value) -> Result<bool>,
+    mut done: impl FnMut(&Value) -> Result<bool>,
 ) -> Result<Value> {
     let pods = format!("/api/v1/namespaces/{}/pods", cluster.namespace);
     let field = format!("metadata.name={name}");
@@ -187,5 +242,18 @@ mod tests {
         assert!(hopeless(&json!({"waiting": {"reason": "ContainerCreating"}})).is_ok());
         let state = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
         assert_eq!(hopeless(&state).unwrap_err().to_string(), "ErrImagePull: no such image");
+    }
+    #[test]
+    fn only_the_schedulers_refusal_is_said() {
+        let pod = |status: &str, reason: &str| {
+            json!({"status": {"conditions": [
+                {"type": "Ready", "status": "False", "reason": "Unschedulable", "message": "not this"},
+                {"type": "PodScheduled", "status": status, "reason": reason, "message": "no node"},
+            ]}})
+        };
+        assert_eq!(unschedulable(&pod("False", "Unschedulable")), Some("no node"));
+        assert_eq!(unschedulable(&pod("False", "SchedulingGated")), None);
+        assert_eq!(unschedulable(&pod("True", "")), None);
+        assert_eq!(unschedulable(&json!({"status": {}})), None);
     }
 }

@@ -18,9 +18,18 @@ use crate::resource::{Resource, Resources};
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
     Created,
-    Deleted,
-    Status { name: String, value: String },
-    Field { path: Vec<String>, value: Option<String> },
+    /// Gone; with a uid, another object of the same name does not count.
+    Deleted {
+        uid: Option<String>,
+    },
+    Status {
+        name: String,
+        value: String,
+    },
+    Field {
+        path: Vec<String>,
+        value: Option<String>,
+    },
 }
 
 /// Runs `wctl wait`.
@@ -42,7 +51,8 @@ pub(crate) async fn run(global: &Global, arguments: &Wait) -> Result<()> {
         for name in names {
             until(&cluster.client, target.resource, &cluster.namespace, &name, &condition, limit)
                 .await?;
-            let word = if condition == Condition::Deleted { "deleted" } else { "condition met" };
+            let deleted = matches!(condition, Condition::Deleted { .. });
+            let word = if deleted { "deleted" } else { "condition met" };
             line(format!("{} {word}", target.resource.display(&name)))?;
             waited += 1;
         }
@@ -53,15 +63,17 @@ pub(crate) async fn run(global: &Global, arguments: &Wait) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the object does not exist.
+/// Waits until the object does not exist. Its uid tells it from one made under its name meanwhile;
+/// where the uid is not known, any object of the name is waited for.
 pub(crate) async fn gone(
     client: &Client,
     resource: &Resource,
     namespace: &str,
     name: &str,
+    uid: Option<String>,
     limit: Duration,
 ) -> Result<()> {
-    until(client, resource, namespace, name, &Condition::Deleted, limit).await
+    until(client, resource, namespace, name, &Condition::Deleted { uid }, limit).await
 }
 
 async fn until(
@@ -95,7 +107,7 @@ async fn watch(
         let object = list["items"].as_array().and_then(|items| items.first());
         if object.is_none()
             && first
-            && !matches!(condition, Condition::Created | Condition::Deleted)
+            && !matches!(condition, Condition::Created | Condition::Deleted { .. })
         {
             // The server's own words for an object that is not there.
             request::get(client, &resource.object(namespace, name)).await?;
@@ -125,7 +137,10 @@ async fn watch(
 
 fn met(condition: &Condition, object: Option<&Value>) -> bool {
     match (condition, object) {
-        (Condition::Deleted, object) => object.is_none(),
+        (Condition::Deleted { .. }, None) => true,
+        (Condition::Deleted { uid }, Some(object)) => {
+            uid.as_deref().is_some_and(|uid| object["metadata"]["uid"] != uid)
+        }
         (_, None) => false,
         (Condition::Created, Some(_)) => true,
         (Condition::Status { name, value }, Some(object)) => {
@@ -168,7 +183,7 @@ fn parse(text: &str) -> Result<Condition> {
     }
     match text {
         "create" => Ok(Condition::Created),
-        "delete" => Ok(Condition::Deleted),
+        "delete" => Ok(Condition::Deleted { uid: None }),
         _ => bail!(
             "--for={text}: use condition=NAME[=VALUE], jsonpath={{.a.b}}[=VALUE], create or delete"
         ),
@@ -199,7 +214,21 @@ mod tests {
         ] {
             assert_eq!(met(&parse(text).unwrap(), Some(&pod)), want, "{text}");
         }
-        assert!(met(&Condition::Deleted, None));
         assert!(parse("ready").is_err());
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_no_reason_to_wait() {
+        let deleted = |uid: Option<&str>| Condition::Deleted { uid: uid.map(str::to_owned) };
+        let pod = json!({"metadata": {"name": "a", "uid": "1"}});
+        for (uid, object, want) in [
+            (None, None, true),
+            (Some("1"), None, true),
+            (None, Some(&pod), false),
+            (Some("1"), Some(&pod), false),
+            (Some("0"), Some(&pod), true),
+        ] {
+            assert_eq!(met(&deleted(uid), object), want, "{uid:?} {object:?}");
+        }
     }
 }

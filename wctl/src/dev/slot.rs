@@ -3,13 +3,16 @@
 //! Slot *n* of 0..32 means bridge `wharfN`, pods in 10.244.N.0/24 and Services in 10.(96+N).0.0/16;
 //! in loopback mode pods in 127.(64+N).0.0/24 and Services in 127.(128+N).0.0/16. A slot is held by a
 //! lock on a file in /run/wharf. The data folder remembers its slot, because the addresses of existing
-//! Services come from it.
+//! Services come from it. A new cluster passes over slots whose networks the host has already ([`fit`]).
+
+mod fit;
 
 use std::fs::{File, OpenOptions};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use fit::{Fit, Host, Networks};
 use ipnet::Ipv4Net;
 
 /// How many clusters a host can have.
@@ -24,11 +27,12 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Takes the slot that `data_dir` remembers, or the first free one.
+    /// Takes the slot that `data_dir` remembers, or the first whose networks are free on this host.
     pub(crate) fn take(data_dir: &Path, bridged: bool) -> Result<Self> {
         let memory = data_dir.join("slot");
         let folder = locks(data_dir);
         std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let host = if bridged { Host::read() } else { Host::default() };
         if let Some(number) = remembered(&memory) {
             let Some(lock) = try_lock(&folder, number)? else {
                 bail!(
@@ -36,16 +40,59 @@ impl Slot {
                      stop that one, or start with a new --data-dir"
                 )
             };
-            return Ok(Self { number, bridged, _lock: lock });
+            let slot = Self { number, bridged, _lock: lock };
+            if let Fit::Taken(network) = host.fit(&slot.networks()) {
+                tracing::warn!(
+                    %network,
+                    pods = %slot.pod_cidr(),
+                    services = %slot.service_cidr(),
+                    "a network of this host overlaps this cluster's: one of them cannot be reached"
+                );
+            }
+            return Ok(slot);
         }
+        let slot = Self::choose(&folder, bridged, &host)?;
+        std::fs::write(&memory, format!("{}\n", slot.number))
+            .with_context(|| format!("write {}", memory.display()))?;
+        Ok(slot)
+    }
+
+    /// Takes the slot that fits best, and of those the first.
+    fn choose(folder: &Path, bridged: bool, host: &Host) -> Result<Self> {
+        let mut best: Option<(Fit, Self)> = None;
+        let mut taken = None;
         for number in 0..SLOTS {
-            if let Some(lock) = try_lock(&folder, number)? {
-                std::fs::write(&memory, format!("{number}\n"))
-                    .with_context(|| format!("write {}", memory.display()))?;
-                return Ok(Self { number, bridged, _lock: lock });
+            let Some(lock) = try_lock(folder, number)? else { continue };
+            let slot = Self { number, bridged, _lock: lock };
+            match host.fit(&slot.networks()) {
+                Fit::Free => return Ok(slot),
+                Fit::Taken(network) => taken = Some(network),
+                fit if best.as_ref().is_none_or(|(known, _)| fit < *known) => {
+                    best = Some((fit, slot));
+                }
+                _ => {}
             }
         }
-        bail!("{SLOTS} dev clusters run on this host already; stop one")
+        match (best, taken) {
+            (Some((fit, slot)), _) => {
+                tracing::warn!(
+                    ?fit,
+                    pods = %slot.pod_cidr(),
+                    services = %slot.service_cidr(),
+                    "no network is free on this host; pods and Services get addresses that it uses already"
+                );
+                Ok(slot)
+            }
+            (None, Some(network)) => bail!(
+                "every network that pods could have overlaps one that this host has, such as {network}; \
+                 remove that one, or start with --loopback"
+            ),
+            (None, None) => bail!("{SLOTS} dev clusters run on this host already; stop one"),
+        }
+    }
+
+    fn networks(&self) -> Networks {
+        Networks { bridge: self.bridge(), pods: self.pod_cidr(), services: self.service_cidr() }
     }
 
     /// Whether pods have a network of their own.

@@ -2,23 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use runtime::image::{Image, ImageKind};
-use runtime::spec::{ContainerSpec, ContainerState, Mount};
+use runtime::spec::{ContainerSpec, Mount};
 
+use super::termination;
 use crate::context::Context;
-use crate::pod::model::Attempt;
 use crate::pod::observe::IMAGE_LABEL;
 use crate::sources::{Referable, Source};
 use crate::translate::env::{self, EnvError, References};
 use crate::translate::expand::expand;
 use crate::translate::security::{self, SecurityError};
 use crate::translate::{resources, services};
-use crate::volume::{self, PodDir, VolumeError};
+use crate::volume::{self, VolumeError};
 
 /// How long a start waits for the first word on an object it refers to.
 const FIRST_WORD: Duration = Duration::from_secs(10);
@@ -42,6 +41,10 @@ pub(crate) enum ConfigError {
     NoServices,
     #[error("preparing the files of container {container:?} was interrupted")]
     Interrupted { container: String },
+    #[error(
+        "{field} of container {container:?} holds a NUL character, which no program can be given"
+    )]
+    Nul { field: String, container: String },
 }
 
 /// The ConfigMaps and Secrets of these names, once each has been looked up.
@@ -110,14 +113,18 @@ pub(crate) async fn container_spec(
     let expanded = |words: &Option<Vec<String>>| {
         words.iter().flatten().map(|word| expand(word, value)).collect::<Vec<_>>()
     };
+    let (command, args) = (expanded(&container.command), expanded(&container.args));
+    if let Some(field) = with_nul(container, &command, &args, &env) {
+        return Err(ConfigError::Nul { field, container: container.name.clone() });
+    }
     let native = matches!(image.kind, ImageKind::Native { .. });
     let mounts = mounts(context, pod, container, &env, native, attempt).await?;
     Ok(ContainerSpec {
         name: container.name.clone(),
         attempt,
         image: image.digest.to_string(),
-        command: expanded(&container.command),
-        args: expanded(&container.args),
+        command,
+        args,
         working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
         user: security::user(pod, container, &image.config.user)?,
         mounts,
@@ -131,6 +138,38 @@ pub(crate) async fn container_spec(
         labels: [(IMAGE_LABEL.to_owned(), container.image.clone().unwrap_or_default())].into(),
         env,
     })
+}
+
+/// The field that holds a NUL character: the API takes it in any text, and the kernel ends every text
+/// with it.
+fn with_nul(
+    container: &Container,
+    command: &[String],
+    args: &[String],
+    env: &[(String, String)],
+) -> Option<String> {
+    let numbered = |field: &'static str, words: &[String]| -> Vec<(String, bool)> {
+        let words = words.iter().enumerate();
+        words.map(|(at, word)| (format!("{field}[{at}]"), word.contains('\0'))).collect()
+    };
+    let single = |field: &str, text: &Option<String>| {
+        (field.to_owned(), text.as_ref().is_some_and(|text| text.contains('\0')))
+    };
+    let mounts: Vec<String> =
+        container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.clone()).collect();
+    let variables = env.iter().map(|(name, value)| {
+        (format!("env {:?}", name), name.contains('\0') || value.contains('\0'))
+    });
+    numbered("command", command)
+        .into_iter()
+        .chain(numbered("args", args))
+        .chain(numbered("volumeMounts", &mounts))
+        .chain(variables)
+        .chain([
+            single("workingDir", &container.working_dir),
+            single("terminationMessagePath", &container.termination_message_path),
+        ])
+        .find_map(|(field, has_nul)| has_nul.then_some(field))
 }
 
 /// The port named `http`, else the first, else 8080.
@@ -159,12 +198,7 @@ async fn mounts(
                 .clone()
                 .filter(|path| !path.is_empty())
                 .unwrap_or_else(|| TERMINATION_LOG.to_owned());
-            let source = termination_log(&dir, &owned.name, attempt);
-            make_termination_log(&source)?;
-            // Messages of the two newest attempts are shown; older ones go.
-            if let Some(stale) = attempt.checked_sub(2) {
-                let _ = std::fs::remove_file(termination_log(&dir, &owned.name, stale));
-            }
+            let source = termination::make_file(&dir, &owned.name, attempt)?;
             mounts.push(Mount { source, target, read_only: false });
         }
         Ok(mounts)
@@ -173,41 +207,6 @@ async fn mounts(
         .await
         .map_err(|_| ConfigError::Interrupted { container: container.name.clone() })?
         .map_err(|source| ConfigError::Mounts { container: container.name.clone(), source })
-}
-
-/// The file behind `terminationMessagePath` of one attempt.
-pub(crate) fn termination_log(dir: &PodDir, container: &str, attempt: u32) -> PathBuf {
-    dir.root().join("containers").join(container).join(attempt.to_string())
-}
-
-fn make_termination_log(path: &Path) -> Result<(), VolumeError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(VolumeError::file("create", parent))?;
-    }
-    std::fs::write(path, "").map_err(VolumeError::file("create", path))?;
-    // The container's user is not known here, and it must be able to write.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
-        .map_err(VolumeError::file("set the mode of", path))
-}
-
-/// Bytes of a termination message at most (as the kubelet).
-const LONGEST_MESSAGE: u64 = 4096;
-
-/// Fills an ended attempt's message with what the container left in its termination log.
-pub(crate) fn termination_message(dir: &PodDir, container: &str, attempt: &mut Attempt) {
-    use std::io::Read as _;
-    let ContainerState::Exited(exit) = &mut attempt.state else { return };
-    if !exit.message.is_empty() {
-        return;
-    }
-    let mut bytes = Vec::new();
-    let Ok(file) = std::fs::File::open(termination_log(dir, container, attempt.number)) else {
-        return;
-    };
-    if file.take(LONGEST_MESSAGE).read_to_end(&mut bytes).is_ok() {
-        exit.message = String::from_utf8_lossy(&bytes).into_owned();
-    }
 }
 
 #[cfg(test)]
@@ -225,6 +224,28 @@ mod tests {
             let container: Container =
                 serde_json::from_value(json!({"name": "c", "ports": ports})).unwrap();
             assert_eq!(http_port(&container), expected, "{ports}");
+        }
+    }
+    #[test]
+    fn nul_characters_are_found() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let env = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let found = |spec: serde_json::Value, args: &[&str], env: &[(String, String)]| {
+            let container: Container = serde_json::from_value(spec).unwrap();
+            with_nul(&container, &words(&["a"]), &words(args), env)
+        };
+        let plain = || json!({"name": "c", "workingDir": "/"});
+        assert_eq!(found(plain(), &["b"], &env("A", "c")), None);
+        assert_eq!(found(plain(), &["b", "c\0"], &[]).as_deref(), Some("args[1]"));
+        assert_eq!(found(plain(), &[], &env("A", "\0")).as_deref(), Some("env \"A\""));
+        for (field, value, said) in [
+            ("workingDir", json!("/a\0b"), "workingDir"),
+            ("terminationMessagePath", json!("/a\0"), "terminationMessagePath"),
+            ("volumeMounts", json!([{"name": "v", "mountPath": "/\0"}]), "volumeMounts[0]"),
+        ] {
+            let mut spec = plain();
+            spec[field] = value;
+            assert_eq!(found(spec, &[], &[]).as_deref(), Some(said));
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
-use runtime::spec::{Network, Resources, SandboxSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use runtime::spec::{Namespaces, Network, PidNamespace, Resources, SandboxSpec};
 
 use super::StepFailed;
 use super::config;
@@ -89,7 +89,8 @@ fn sandbox_spec(
     in_host_network: bool,
 ) -> SandboxSpec {
     let spec = pod.spec.clone().unwrap_or_default();
-    let (hostname, domain) = hosts::hostname(pod, &context.config.cluster_domain);
+    let (hostname, domain) =
+        hosts::hostname(pod, &context.config.cluster_domain, &hosts::of_host());
     let labels = [
         ("namespace", &pod.metadata.namespace),
         ("name", &pod.metadata.name),
@@ -108,6 +109,7 @@ fn sandbox_spec(
             .collect(),
         hostname: hosts::uts_name(&spec, &hostname, domain.as_deref()),
         network: if in_host_network { Network::Host } else { context.addresses.network(address) },
+        namespaces: namespaces(&spec),
         hosts,
         resolv_conf: resolv::resolv_conf(
             pod,
@@ -121,6 +123,16 @@ fn sandbox_spec(
         },
         log_dir: context.log_dir(pod),
     }
+}
+
+/// `hostPID`, `shareProcessNamespace` and `hostIPC`; the first two exclude each other.
+fn namespaces(spec: &PodSpec) -> Namespaces {
+    let pid = match (spec.host_pid, spec.share_process_namespace) {
+        (Some(true), _) => PidNamespace::Host,
+        (_, Some(true)) => PidNamespace::Sandbox,
+        _ => PidNamespace::Container,
+    };
+    Namespaces { pid, host_ipc: spec.host_ipc == Some(true) }
 }
 
 /// Removes a sandbox that lost its shim. Volumes and address stay for the next one.
