@@ -56,9 +56,16 @@ impl Change<'_> {
     }
 }
 
-/// What a write through a subresource cannot change, and so does not own.
-fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
-    FieldSet::of_paths(resource.strategy.reset_fields(subresource).iter().copied())
+/// Leaves of a set what a write through a subresource can come to own.
+fn ownable(resource: &Resource, subresource: &str, set: &FieldSet) -> FieldSet {
+    let strategy = &resource.strategy;
+    match strategy.written_fields(subresource) {
+        Some(paths) => set.within(paths),
+        None => {
+            let reset = strategy.reset_fields(subresource).iter().copied();
+            set.recursive_difference(&FieldSet::of_paths(reset))
+        }
+    }
 }
 
 /// What identifies the object and what only the server writes: nobody owns these.

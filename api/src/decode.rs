@@ -47,7 +47,9 @@ impl Decoded {
 /// # Errors
 /// 400 with Kubernetes' words for malformed JSON, another kind, or a field of the wrong type.
 pub fn decode(resource: &Resource, body: &[u8]) -> Result<Decoded, Status> {
-    decode_as(&resource.schema_type, &resource.api_version(), &resource.kind, body)
+    let decoded =
+        decode_as(&resource.schema_type, &resource.api_version(), &resource.kind, body)?;
+    clean(resource, decoded)
 }
 
 /// Decodes a body that is no object of the table, such as `Scale`, `DeleteOptions` or `Binding`:
@@ -104,7 +106,26 @@ pub(crate) fn duplicate_keys(body: &[u8]) -> Result<Vec<String>, String> {
 /// # Errors
 /// Those of [`decode`].
 pub fn check(resource: &Resource, object: Value) -> Result<Decoded, Status> {
-    check_as(&resource.schema_type, &resource.api_version(), &resource.kind, object)
+    let decoded =
+        check_as(&resource.schema_type, &resource.api_version(), &resource.kind, object)?;
+    clean(resource, decoded)
+}
+
+/// Cleans an object of a kind without a built-in schema: its metadata here, the rest by its
+/// strategy.
+fn clean(resource: &Resource, mut decoded: Decoded) -> Result<Decoded, Status> {
+    if !resource.is_custom() {
+        return Ok(decoded);
+    }
+    let problems = &mut decoded.problems;
+    if let Some(metadata) = decoded.object.get_mut("metadata") {
+        let cleaned = shape::clean_metadata(&resource.kind, metadata.take(), problems);
+        *metadata = cleaned.map_err(|error| {
+            cannot_handle(&resource.kind, &resource.api_version(), &resource.kind, &error)
+        })?;
+    }
+    resource.strategy.clean(&mut decoded.object, problems);
+    Ok(decoded)
 }
 
 fn check_as(

@@ -8,15 +8,18 @@
 //! How a request passes through, in the order the API server calls:
 //!
 //! 1. [`resources`] finds the row of the one table that rules the API.
-//! 2. [`decode`] turns the body (JSON, or [`protobuf`]) into a clean [`serde_json::Value`] of that kind and reports unknown
-//!    and duplicate fields; [`patch`] makes the new object out of the old one instead.
+//! 2. [`decode`] turns the body into a clean [`serde_json::Value`] of that kind and reports unknown
+//!    and duplicate fields ([`protobuf`] makes JSON of it before); [`patch`] makes the new object
+//!    out of the old one instead.
 //! 3. [`lifecycle`] runs the row's [`strategy`]: defaulting, preparation, validation.
-//! 4. [`status`] words what went wrong; [`table`], [`discovery`] and [`openapi`] word the rest.
+//! 4. [`custom`] makes rows of CustomResourceDefinitions, and has the strategy of their objects.
+//! 5. [`status`] words what went wrong; [`table`], [`discovery`] and [`openapi`] word the rest.
 //!
 //! Objects travel as `serde_json::Value` whose maps are sorted by key, so equal objects encode to
 //! equal bytes.
 
 pub mod apply;
+pub mod custom;
 pub mod decode;
 pub mod discovery;
 pub mod field;

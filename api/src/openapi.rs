@@ -162,7 +162,11 @@ fn item(
             "responses": {"200": {"description": "OK"}, "401": {"description": "Unauthorized"}},
         });
         let content: &[&str] = match verb {
-            Verb::Patch => &["application/json-patch+json", "application/merge-patch+json"],
+            Verb::Patch => &[
+                "application/apply-patch+yaml",
+                "application/json-patch+json",
+                "application/merge-patch+json",
+            ],
             Verb::Create | Verb::Update => &["application/json"],
             _ => &[],
         };

@@ -256,6 +256,13 @@ impl Resource {
         self.stored_as != self.group_resource() || self.stored_version != self.version
     }
 
+    /// Whether a CustomResourceDefinition made the row. What is stored may then be older than the
+    /// schema, so it always passes [`Strategy::from_stored`].
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        self.schema_type.is_empty()
+    }
+
     /// Whether objects are kept, and so can be watched: a `Binding`, for example, is only ever
     /// posted, a `ComponentStatus` computed when it is read.
     #[must_use]

@@ -5,7 +5,10 @@
 //! typed views that validation uses (`k8s_openapi` structs) always parse.
 //! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
 
+pub(crate) mod apiextensions;
 pub(crate) mod apps;
+pub(crate) mod authentication;
+pub(crate) mod authorization;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
 pub(crate) mod binding;
@@ -45,6 +48,7 @@ use serde_json::Value;
 use crate::field::Errors;
 use crate::names::NameRule;
 
+pub use authentication::{default_token_request, validate_token_request};
 pub use scale::{scale_of, validate_scale, with_scale};
 
 /// Defaulting, preparation and validation of one kind. Object-safe, without state or IO.
@@ -74,6 +78,10 @@ pub trait Strategy: Debug + Send + Sync {
     fn counts_update(&self, _new: &Value, _old: &Value) -> bool {
         true
     }
+
+    /// Drops what a kind without a built-in schema does not have, and says so in the words of
+    /// [`crate::decode::Decoded::problems`]. Metadata is cleaned by [`crate::decode`].
+    fn clean(&self, _object: &mut Value, _problems: &mut Vec<String>) {}
 
     /// Fills in what the client may leave out. Idempotent; runs on every decode and patch.
     fn default(&self, _object: &mut Value) {}
@@ -119,6 +127,28 @@ pub trait Strategy: Debug + Send + Sync {
     /// client sends, so that it does not come to own it: paths of fields with all below them.
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
         if subresource == "status" { &[&["spec"]] } else { &[&["status"]] }
+    }
+
+    /// For a subresource that writes very little, all that it can come to own: paths, in which `*`
+    /// stands for any item of a list, with all below them. `None`: what
+    /// [`reset_fields`](Self::reset_fields) leaves.
+    fn written_fields(&self, _subresource: &str) -> Option<&'static [&'static [&'static str]]> {
+        None
+    }
+
+    /// A finalizer that a deletion adds, for the server to finish what the deletion means.
+    fn cleanup_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The Scale of an object.
+    fn scale_of(&self, object: &Value) -> Value {
+        scale_of(object)
+    }
+
+    /// The object with the replicas (and the resourceVersion, when given) of a Scale.
+    fn with_scale(&self, object: Value, scale: &Value) -> Value {
+        with_scale(object, scale)
     }
 
     /// Warnings worth a `Warning` header although the object is accepted.

@@ -6,6 +6,7 @@
 //! Source: k8s.io/kubernetes/pkg/printers/internalversion.
 
 mod age;
+pub(crate) mod apiextensions;
 pub(crate) mod apps;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
@@ -25,18 +26,19 @@ pub(crate) mod storage;
 pub(crate) mod volume;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::custom::Columns;
 use crate::resources::Resource;
 use crate::selector::LabelSelector;
 
 pub use age::human_duration;
 
 /// Which columns and rows a kind has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Printer {
     /// The name of its columns in `columns.tsv`.
     columns: &'static str,
@@ -44,11 +46,34 @@ pub struct Printer {
     cells: fn(&Value, Timestamp) -> Vec<Value>,
     /// What marks a row, as kubectl dims the rows of pods that have ended.
     conditions: fn(&Value) -> Option<Value>,
+    /// The columns of a custom resource, which follow the name.
+    custom: Option<Arc<Columns>>,
 }
 
 impl Printer {
     const fn new(columns: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
-        Self { columns, cells, conditions: |_| None }
+        Self { columns, cells, conditions: |_| None, custom: None }
+    }
+
+    /// The name, and the columns of a custom resource.
+    pub(crate) fn custom(columns: Arc<Columns>) -> Self {
+        Self { custom: Some(columns), ..NAME_AND_AGE }
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match &self.custom {
+            None => (self.cells)(object, now),
+            Some(columns) => [name(object)].into_iter().chain(columns.cells(object, now)).collect(),
+        }
+    }
+
+    fn definitions(&self) -> Value {
+        let mut definitions = columns(self.columns);
+        if let (Some(columns), Some(list)) = (&self.custom, definitions.as_array_mut()) {
+            list.truncate(1);
+            list.extend(columns.definitions());
+        }
+        definitions
     }
 }
 
@@ -103,14 +128,14 @@ pub fn render(
                 IncludeObject::Object => (*object).clone(),
             };
             let mut row =
-                json!({"cells": (resource.printer.cells)(object, now), "object": object_part});
+                json!({"cells": resource.printer.cells(object, now), "object": object_part});
             if let Some(conditions) = (resource.printer.conditions)(object) {
                 row["conditions"] = conditions;
             }
             row
         })
         .collect();
-    let columns = if with_columns { columns(resource.printer.columns) } else { Value::Null };
+    let columns = if with_columns { resource.printer.definitions() } else { Value::Null };
     json!({
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_meta,
         "columnDefinitions": columns, "rows": rows,

@@ -7,6 +7,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::allocation::Allocators;
+use crate::authn::Issuer;
 use crate::cacher::{Cacher, Freshness};
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) store_probe: StoreProbe,
     /// For logs: calls the node agents.
     pub(crate) kubelets: KubeletClient,
+    /// Makes and checks ServiceAccount tokens.
+    pub(crate) issuer: Issuer,
     /// Cancelled when the server stops: watches end, readiness is withdrawn.
     pub(crate) stopping: CancellationToken,
 }

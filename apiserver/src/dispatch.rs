@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
+use crate::authn;
 use crate::authz::{Attributes, authorize};
 use crate::cacher::Cacher;
 use crate::context::Context;
@@ -105,7 +106,8 @@ fn compressed(answer: Answer) -> Answer {
     answer
 }
 
-async fn route(context: &Context, request: Request) -> Handled {
+async fn route(context: &Context, mut request: Request) -> Handled {
+    authn::authenticate(context, &mut request).await?;
     let path = request.parts.uri.path();
     let method = &request.parts.method;
     let Some(named) = info::parse(path) else {
@@ -208,7 +210,7 @@ async fn resource(context: &Context, target: Target, mut request: Request) -> Ha
         Verb::Get => handlers::get(context, &target, &request).await,
         Verb::List | Verb::Watch => handlers::list(context, &target, &request).await,
         Verb::Create if !target.resource.is_stored() => {
-            handlers::bind(context, &target, &mut request).await
+            handlers::review(context, &target, &mut request).await
         }
         Verb::Create => handlers::create(context, &target, &mut request).await,
         Verb::Update => handlers::update(context, &target, &mut request).await,

@@ -23,11 +23,14 @@ mod get;
 pub(crate) mod health;
 mod list;
 pub(crate) mod log;
+mod openid;
 mod page_token;
 mod patch;
+mod review;
 mod scale;
 mod show;
 mod status;
+mod token_request;
 mod update;
 mod watch;
 
@@ -39,6 +42,7 @@ pub(crate) use delete_collection::delete_collection;
 pub(crate) use get::get;
 pub(crate) use list::list;
 pub(crate) use patch::patch;
+pub(crate) use review::create as review;
 pub(crate) use update::update;
 
 /// Health, version, discovery, OpenAPI: everything that is not below a resource.
@@ -50,13 +54,16 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
     if let Some(answer) = health::answer(context, request, path).await {
         return Ok(answer);
     }
+    if let Some(answer) = openid::answer_path(&context.issuer, path) {
+        return Ok(answer);
+    }
     Ok(discovery::answer(request, path)?.unwrap_or_else(page_not_found))
 }
 
 /// Subresources that show the object itself, and change the part of it that they are named after.
 const PARTS: [&str; 3] = ["approval", "ephemeralcontainers", "resize"];
 
-/// `/status`, `/scale`, `/binding`, `/eviction`, `/log`, `/finalize`, and the [`PARTS`].
+/// `/status`, `/scale`, `/binding`, `/eviction`, `/log`, `/token`, `/finalize`, and the [`PARTS`].
 pub(crate) async fn subresource(
     context: &Context,
     target: Target,
@@ -76,7 +83,7 @@ pub(crate) async fn subresource(
         };
     }
     match (subresource, &method) {
-        ("status" | "scale" | "log" | "eviction", _) if target.name.is_empty() => {
+        ("status" | "scale" | "log" | "eviction" | "token", _) if target.name.is_empty() => {
             Ok(page_not_found())
         }
         ("status", &Method::GET | &Method::HEAD) => get(context, &target, request).await,
@@ -87,6 +94,7 @@ pub(crate) async fn subresource(
         ("scale", &Method::PATCH) => scale::patch(context, &target, request).await,
         ("binding", &Method::POST) => bind(context, &target, request).await,
         ("eviction", &Method::POST) => eviction::create(context, &target, request).await,
+        ("token", &Method::POST) => token_request::create(context, &target, request).await,
         ("finalize", &Method::PUT) => finalize::update(context, &target, request).await,
         ("log", &Method::GET) => log::get(context, &target, request).await,
         _ => Err(Status::method_not_allowed()),

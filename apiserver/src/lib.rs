@@ -3,7 +3,8 @@
 //! A request's way, and the module for each step:
 //!
 //! 1. `server` accepts the connection (TLS, HTTP/1.1 and HTTP/2) or is called in process.
-//! 2. `pki` and `user` know who asks from the client certificate; `authz` decides whether they may.
+//! 2. `authn` knows who asks, from the client certificate (`pki`) or a token; `authz` decides
+//!    whether they may.
 //! 3. `dispatch` takes the path apart (`request`) and picks a file of `handlers`, one per verb.
 //! 4. Reads are answered by `cacher`, the watch cache: shared bytes, snapshots, event windows.
 //! 5. Writes go through `writing` and `admission`: decode, default, validate, allocate, then one
@@ -19,6 +20,7 @@
 
 mod admission;
 mod allocation;
+mod authn;
 mod authz;
 mod bootstrap;
 mod cacher;

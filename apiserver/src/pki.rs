@@ -1,7 +1,7 @@
 //! The cluster's own certificate authority.
 //!
 //! One CA is generated per data directory and kept under `<data>/pki`
-//! (`ca.crt`, `ca.key`, mode 0600). Everything else is a leaf that can be made again at any time
+//! (`ca.crt`, `ca.key`, mode 0600), next to the key that signs ServiceAccount tokens (`sa.key`). Everything else is a leaf that can be made again at any time
 //! from the CA: the API server's serving certificate is issued at every start, so that a changed
 //! listen address or host name is always among its names, and client certificates are issued for
 //! whoever the composition (`wctl`) starts. Identity follows Kubernetes: the common name is the
@@ -13,6 +13,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -20,9 +21,11 @@ use rcgen::{
 };
 
 mod kubeconfig;
+mod signing;
 mod tls;
 
 pub use kubeconfig::kubeconfig;
+pub(crate) use signing::SigningKey;
 pub(crate) use tls::{client_config, server_config, user_of};
 
 /// The user and group that kubeconfig files for people carry.
@@ -117,6 +120,7 @@ impl std::fmt::Debug for Identity {
 pub struct Authority {
     ca_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    signing: Arc<SigningKey>,
 }
 
 impl std::fmt::Debug for Authority {
@@ -141,12 +145,18 @@ impl Authority {
         let authority = |source| PkiError::Authority { path: dir.to_owned(), source };
         let key = KeyPair::from_pem(&read(&key)?).map_err(authority)?;
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(authority)?;
-        Ok(Authority { ca_pem, issuer })
+        let signing = Arc::new(SigningKey::open(dir)?);
+        Ok(Authority { ca_pem, issuer, signing })
     }
 
     /// The CA certificate as PEM: what clients trust.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// What ServiceAccount tokens are signed with.
+    pub(crate) fn signing_key(&self) -> &Arc<SigningKey> {
+        &self.signing
     }
 
     /// Issues a client certificate: `user` becomes the common name, `group` the organisation.

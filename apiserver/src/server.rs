@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::allocation::{Allocators, repair};
+use crate::authn::Issuer;
 use crate::bootstrap::{self, BootstrapError};
 use crate::cacher::Feed;
 use crate::context::Context;
@@ -187,6 +188,13 @@ impl Server {
             .map_err(|source| BindError::Bootstrap { source: BootstrapError::Feed { source } })?;
         let allocators =
             Allocators::new(config.store.clone(), config.service_cidr, config.node_ports.clone());
+        let advertise = config.advertise.unwrap_or(address.ip());
+        let advertise = SocketAddr::new(advertise, address.port());
+        let issuer = Issuer {
+            key: config.authority.signing_key().clone(),
+            url: format!("https://kubernetes.default.svc.{}", config.cluster_domain),
+            jwks_uri: format!("https://{advertise}/openid/v1/jwks"),
+        };
         let context = Arc::new(Context {
             store: config.store,
             caches,
@@ -194,10 +202,10 @@ impl Server {
             allocators,
             store_probe: StoreProbe::default(),
             kubelets,
+            issuer,
             stopping: stopping.clone(),
         });
-        let advertise = config.advertise.unwrap_or(address.ip());
-        bootstrap::run(&context, config.service_cidr, SocketAddr::new(advertise, address.port()))
+        bootstrap::run(&context, config.service_cidr, advertise)
             .await
             .map_err(|source| BindError::Bootstrap { source })?;
         tracker.spawn(expiry::run(context.clone(), stopping.clone()));

@@ -220,6 +220,47 @@ fn applying_and_editing() {
 }
 
 #[test]
+fn applying_on_the_server_side() {
+    let Some(cluster) = Cluster::start() else { return };
+    let map = |data: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m}}\ndata: {{{data}}}\n")
+    };
+    cluster.file("m.yaml", &map("a: '1', b: '1'"));
+    let applied = cluster.ok("apply --server-side -f m.yaml");
+    assert_eq!(applied.trim(), "configmap/m serverside-applied");
+    let version = cluster.ok("get cm m -o jsonpath={.metadata.resourceVersion}");
+    cluster.ok("apply --server-side -f m.yaml");
+    assert_eq!(cluster.ok("get cm m -o jsonpath={.metadata.resourceVersion}"), version);
+    assert!(!cluster.ok("get cm m -o yaml").contains("managedFields"));
+    let shown = cluster.ok("get cm m -o yaml --show-managed-fields");
+    assert!(shown.contains("manager: kubectl") && shown.contains("f:a: {}"), "{shown}");
+    cluster.file("other.yaml", &map("a: '2'"));
+    let error = cluster.refused("apply --server-side --field-manager=other -f other.yaml");
+    assert!(
+        error.contains("Apply failed with 1 conflict: conflict with \"kubectl\": .data.a"),
+        "{error}"
+    );
+    cluster.ok("apply --server-side --field-manager=other --force-conflicts -f other.yaml");
+    cluster.file("m.yaml", &map("b: '1'"));
+    cluster.ok("apply --server-side -f m.yaml");
+    assert_eq!(cluster.ok("get cm m -o jsonpath={.data}"), r#"{"a":"2","b":"1"}"#);
+    // From client-side apply to server-side apply, with a field that goes away on the way.
+    cluster.file("n.yaml", &map("a: '1', b: '1'").replace("name: m", "name: second"));
+    cluster.ok("apply -f n.yaml");
+    cluster.file("n.yaml", &map("a: '2'").replace("name: m", "name: second"));
+    cluster.ok("apply --server-side -f n.yaml");
+    assert_eq!(cluster.ok("get cm second -o jsonpath={.data}"), r#"{"a":"2"}"#);
+    // And back.
+    cluster.file("n.yaml", &map("c: '1'").replace("name: m", "name: second"));
+    cluster.ok("apply -f n.yaml");
+    assert_eq!(cluster.ok("get cm second -o jsonpath={.data}"), r#"{"c":"1"}"#);
+    // A difference is an exit code of 1.
+    cluster.file("n.yaml", &map("c: '2'").replace("name: m", "name: second"));
+    let diff = cluster.run("diff --server-side --force-conflicts -f n.yaml");
+    assert_eq!(diff.status.code(), Some(1), "{}", String::from_utf8_lossy(&diff.stderr));
+}
+
+#[test]
 fn bad_manifests() {
     let Some(cluster) = Cluster::start() else { return };
     cluster.file("unknown.yaml", &POD.replace("spec:", "spec:\n  nope: 1"));
@@ -247,7 +288,9 @@ fn bad_manifests() {
     let error = cluster.refused("create -f wrong.yaml");
     assert!(error.contains("BadRequest") || error.contains("cannot unmarshal"), "{error}");
     let error = cluster.refused("apply --server-side -f invalid.yaml");
-    assert!(error.contains("server-side apply is not supported"), "{error}");
+    assert!(error.contains("spec.containers[0].name: Invalid value: \"Not_Valid\""), "{error}");
+    let error = cluster.refused("apply --server-side -f unknown.yaml");
+    assert!(error.contains(".spec.nope: field not declared in schema"), "{error}");
     assert!(cluster.ok("get pods -o name").is_empty());
 }
 
@@ -277,4 +320,54 @@ fn watching() {
     assert!(line.starts_with("seen"), "{line}");
     drop(watch);
     reader.join().expect("the reader ends");
+}
+
+/// These commands send protobuf, and prefer it in answers.
+#[test]
+fn objects_made_by_flags() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.file("bytes", "plain\n");
+    for (arguments, want) in [
+        ("create namespace demo", "namespace/demo created"),
+        ("create configmap m --from-literal=a=1 --from-file=bytes", "configmap/m created"),
+        ("create secret generic s --from-literal=password=x", "secret/s created"),
+        ("create serviceaccount robot", "serviceaccount/robot created"),
+        ("create service clusterip backend --tcp=80:8080", "service/backend created"),
+        ("create deployment web --image=nginx --replicas=0", "deployment.apps/web created"),
+        ("create job once --image=busybox", "job.batch/once created"),
+        ("create cronjob often --image=busybox --schedule=@hourly", "cronjob.batch/often created"),
+        (
+            "create role reader --verb=get --resource=pods",
+            "role.rbac.authorization.k8s.io/reader created",
+        ),
+        (
+            "create rolebinding readers --role=reader --user=jane",
+            "rolebinding.rbac.authorization.k8s.io/readers created",
+        ),
+        (
+            "create ingress edge --rule=example.com/*=web:80",
+            "ingress.networking.k8s.io/edge created",
+        ),
+        (
+            "create pdb safe --selector=app=web --min-available=1",
+            "poddisruptionbudget.policy/safe created",
+        ),
+        ("create priorityclass high --value=7", "priorityclass.scheduling.k8s.io/high created"),
+        (
+            "autoscale deployment web --max=3 --cpu-percent=80",
+            "horizontalpodautoscaler.autoscaling/web autoscaled",
+        ),
+    ] {
+        assert_eq!(cluster.ok(arguments).trim(), want);
+    }
+    let twice = cluster.refused("create configmap m");
+    assert!(twice.contains("configmaps \"m\" already exists"), "{twice}");
+    assert_eq!(cluster.ok("get configmap m -o jsonpath={.data}"), r#"{"a":"1","bytes":"plain\n"}"#);
+    assert_eq!(cluster.ok("get secret s -o jsonpath={.data.password}"), "eA==");
+    // A number that is there although it is 0.
+    assert_eq!(cluster.ok("get deployment web -o jsonpath={.spec.replicas}"), "0");
+    assert!(cluster.ok("describe deployment web").contains("0 desired"));
+    assert!(cluster.ok("describe configmap m").contains("plain"));
+    assert!(cluster.ok("describe namespace demo").contains("Active"));
+    assert!(cluster.ok("describe role reader").contains("pods"));
 }

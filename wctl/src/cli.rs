@@ -131,6 +131,9 @@ pub(crate) struct Get {
     /// Print the labels in a column
     #[arg(long)]
     pub(crate) show_labels: bool,
+    /// Print who owns which fields, in json and yaml
+    #[arg(long)]
+    pub(crate) show_managed_fields: bool,
     /// Print no header line
     #[arg(long)]
     pub(crate) no_headers: bool,

@@ -9,9 +9,26 @@ use serde_json::Value;
 
 use crate::cli::Format;
 
-/// Prints one object or list as JSON or YAML.
+/// Prints one object or list as JSON or YAML, without `metadata.managedFields`, which nobody reads.
 pub(crate) fn print_object(format: Format, value: &Value) -> Result<()> {
+    print_whole(format, &without_managers(value))
+}
+
+/// Prints one object or list as JSON or YAML, all of it.
+pub(crate) fn print_whole(format: Format, value: &Value) -> Result<()> {
     write_object(&mut std::io::stdout().lock(), format, value)
+}
+
+fn without_managers(value: &Value) -> Value {
+    let mut value = value.clone();
+    let hide = |object: &mut Value| {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+    };
+    hide(&mut value);
+    value.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten().for_each(hide);
+    value
 }
 
 fn write_object(mut out: impl Write, format: Format, value: &Value) -> Result<()> {
@@ -47,6 +64,21 @@ mod tests {
     use std::io::{self, ErrorKind};
 
     use super::*;
+
+    #[test]
+    fn managers_are_hidden() {
+        let object = |managed: bool| {
+            let mut object = serde_json::json!({"metadata": {"name": "a"}, "spec": {}});
+            if managed {
+                object["metadata"]["managedFields"] = serde_json::json!([{"manager": "m"}]);
+            }
+            object
+        };
+        assert_eq!(without_managers(&object(true)), object(false));
+        let list = |managed| serde_json::json!({"items": [object(managed)]});
+        assert_eq!(without_managers(&list(true)), list(false));
+        assert_eq!(without_managers(&Value::from("text")), Value::from("text"));
+    }
 
     struct Closed;
 

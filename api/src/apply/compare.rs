@@ -162,10 +162,7 @@ fn compare_items(
 }
 
 /// The items of a list with their elements, sorted by element and then by place in the list.
-fn sorted<'v>(
-    list: Option<&'v Value>,
-    element: impl Fn(&Value) -> Element,
-) -> Vec<(Element, &'v Value)> {
+fn sorted(list: Option<&Value>, element: impl Fn(&Value) -> Element) -> Vec<(Element, &Value)> {
     let items = list.and_then(Value::as_array).into_iter().flatten();
     let mut items: Vec<_> = items.map(|value| (element(value), value)).collect();
     items.sort_by(|(a, _), (b, _)| a.cmp(b));

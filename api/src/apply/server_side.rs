@@ -20,7 +20,7 @@ use super::place::Place;
 use super::remove::{remove, with_parents};
 use super::set::FieldSet;
 use super::track::{Versions, changes, exists, take_from_others};
-use super::{Change, reset_fields, server_fields};
+use super::{Change, ownable, server_fields};
 use crate::meta;
 use crate::resources::Resource;
 use crate::status::Status;
@@ -136,8 +136,8 @@ impl Attempt<'_> {
             updates: None,
             subresource: self.change.subresource.to_owned(),
         };
-        let reset = reset_fields(self.resource, self.change.subresource);
-        let set = fields_of(self.place, self.config).recursive_difference(&reset);
+        let all = fields_of(self.place, self.config);
+        let set = ownable(self.resource, self.change.subresource, &all);
         let merged = merge(self.place, self.live, self.config);
         let object = self.prune(merged, had, &me, &set);
         let changes = changes(self.resource, self.live, &object, self.change.subresource);

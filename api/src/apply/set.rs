@@ -162,6 +162,30 @@ impl FieldSet {
         })
     }
 
+    /// What is at or below one of the paths; `*` stands for any item of a list.
+    #[must_use]
+    pub fn within(&self, paths: &[&[&str]]) -> Self {
+        let entries = self.entries.iter().filter_map(|entry| {
+            let leads = |name: &str| match &entry.element {
+                Element::Field(field) => **field == *name,
+                _ => name == "*",
+            };
+            let rest: Vec<&[&str]> = paths
+                .iter()
+                .filter_map(|path| path.split_first())
+                .filter(|(first, _)| leads(first))
+                .map(|(_, rest)| rest)
+                .collect();
+            if rest.iter().any(|rest| rest.is_empty()) {
+                return Some(entry.clone());
+            }
+            let below = entry.below.within(&rest);
+            let kept = Entry { element: entry.element.clone(), member: false, below };
+            (!kept.is_void()).then_some(kept)
+        });
+        Self { entries: entries.collect() }
+    }
+
     fn zip<'a>(
         &'a self,
         other: &'a Self,
@@ -249,6 +273,7 @@ mod tests {
             assert_eq!(got, want, "{name}");
         }
         assert!(a.difference(&a).is_empty());
+        assert_eq!(a.within(&[&["a", "b"], &["d"]]), set(&["a.b", "d.e"]));
         let path = |text: &str| text.split('.').map(Element::field).collect::<Vec<_>>();
         assert!(a.has(&path("a")) && a.has(&path("d.e")));
         assert!(!a.has(&path("d")) && !a.has(&path("a.b.c")) && !a.has(&[]));

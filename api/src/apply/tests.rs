@@ -354,6 +354,25 @@ fn the_status_is_owned_through_its_own_door() {
 }
 
 #[test]
+fn a_resize_owns_resources_only() {
+    let pods = core("pods");
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "uid": "u"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let mut made = pod;
+    track(pods, &Value::Null, &mut made, &by("maker", ""));
+    let mut new = made.clone();
+    new["metadata"]["labels"] = json!({"l": "1"});
+    new["spec"]["containers"][0]["image"] = "j".into();
+    new["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1"}});
+    track(pods, &made, &mut new, &by("sizer", "resize"));
+    assert_eq!(
+        owners(&new)["sizer Update resize"],
+        ".spec.containers[name=\"c\"].resources.limits .spec.containers[name=\"c\"].resources.limits.cpu"
+    );
+    assert!(owners(&new)["maker Update"].contains(".image"));
+}
+
+#[test]
 fn events_are_owned_in_the_version_in_which_they_are_written() {
     let (old, new) = (core("events"), resources::by_path("events.k8s.io", "v1", "events"));
     let new = new.expect("served");
@@ -372,7 +391,6 @@ fn events_are_owned_in_the_version_in_which_they_are_written() {
 /// Prints what keeping account costs; run it in release with `--ignored --nocapture`.
 #[test]
 #[ignore = "measures, asserts nothing"]
-#[expect(clippy::print_stderr, reason = "the measurement is for people")]
 fn cost() {
     let pods = core("pods");
     let body = json!({"apiVersion": "v1", "kind": "Pod",

@@ -8,7 +8,7 @@ use super::compare::{Changes, compare};
 use super::managers::{self, Identity, Managers, Owned};
 use super::place::Place;
 use super::set::FieldSet;
-use super::{Change, reset_fields, server_fields};
+use super::{Change, ownable, server_fields};
 use crate::meta;
 use crate::resources::{self, Resource};
 
@@ -83,9 +83,7 @@ pub(super) fn changes(
     if found.is_empty() {
         return found;
     }
-    let reset = reset_fields(resource, subresource);
-    let owned =
-        |set: FieldSet| set.difference(server_fields()).recursive_difference(&reset);
+    let owned = |set: FieldSet| ownable(resource, subresource, &set.difference(server_fields()));
     Changes { written: owned(found.written), removed: owned(found.removed) }
 }
 

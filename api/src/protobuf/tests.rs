@@ -15,11 +15,13 @@ struct Generator {
     random: u64,
     /// Values still to be made; beyond, only what must be there is.
     left: u32,
+    /// Fields that are left out: type and name.
+    without: &'static [(&'static str, &'static str)],
 }
 
 impl Generator {
     fn new(seed: u64) -> Generator {
-        Generator { random: seed, left: 300 }
+        Generator { random: seed, left: 300, without: &[] }
     }
 
     fn below(&mut self, end: u64) -> u64 {
@@ -38,7 +40,8 @@ impl Generator {
             let (path, form) = field.number.split_once(':').unwrap_or((field.number, ""));
             // A quantity that Go holds without a pointer is shown even when it is 0.
             let shown = field.shape == Shape::Quantity && !path.ends_with('*');
-            if field.number == "-" || !(field.always || present || shown) {
+            let without = field.number == "-" || self.without.contains(&(type_name, *name));
+            if without || !(field.always || present || shown) {
                 continue;
             }
             let value = self.value(&field.shape, form, depth + 1);

@@ -1,6 +1,9 @@
 //! The rows of the built-in kinds: a file per group, and the words in which a row is written.
 
+mod apiextensions;
 mod apps;
+mod authentication;
+mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
@@ -40,6 +43,8 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
         core::rows(),
         apps::rows(),
         events::rows(),
+        authentication::rows(),
+        authorization::rows(),
         autoscaling::rows(),
         batch::rows(),
         certificates::rows(),

@@ -100,6 +100,19 @@ impl Strategy for Pod {
         }
     }
 
+    fn written_fields(&self, subresource: &str) -> Option<&'static [&'static [&'static str]]> {
+        match subresource {
+            "ephemeralcontainers" => Some(&[&["spec", "ephemeralContainers"]]),
+            "resize" => Some(&[
+                &["spec", "containers", "*", "resources"],
+                &["spec", "containers", "*", "resizePolicy"],
+                &["spec", "initContainers", "*", "resources"],
+                &["spec", "initContainers", "*", "resizePolicy"],
+            ]),
+            _ => None,
+        }
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let pod: core::Pod = match typed(object) {
             Ok(pod) => pod,

@@ -90,11 +90,13 @@ fn host(request: &Request) -> String {
 /// `GET /`: the paths that have something below them.
 fn roots() -> Value {
     let mut paths = vec![
+        "/.well-known/openid-configuration".to_owned(),
         "/api".to_owned(),
         "/apis".to_owned(),
         "/healthz".to_owned(),
         "/livez".to_owned(),
         "/openapi/v3".to_owned(),
+        "/openid/v1/jwks".to_owned(),
         "/readyz".to_owned(),
         "/version".to_owned(),
     ];

@@ -114,12 +114,8 @@ async fn mark(
     let write = Write::new(Part::Raw, options);
     writing::change(context, target, write, |current| {
         deletion.check(target, current)?;
-        let mut marked = api::pod::disrupted(
-            current,
-            "EvictionByEvictionAPI",
-            "Eviction API: evicting",
-            now(),
-        );
+        let mut marked =
+            api::pod::disrupted(current, "EvictionByEvictionAPI", "Eviction API: evicting", now());
         // Whichever version of the pod is current, it is this pod that goes.
         api::meta::remove(&mut marked["metadata"], "resourceVersion");
         Ok(marked)

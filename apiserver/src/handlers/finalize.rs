@@ -18,8 +18,15 @@ pub(super) async fn update(context: &Context, target: &Target, request: &mut Req
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, warnings) = super::update::read(target, request, &options).await?;
     let write = Write::new(Part::Finalize, &options);
-    let written =
-        writing::change(context, target, write, |current| Ok(finalized(current, &object))).await?;
+    let written = writing::change(context, target, write, |current| {
+        let new = finalized(current, &object);
+        let errors = target.resource.strategy.validate(&new);
+        if errors.is_empty() {
+            return Ok(new);
+        }
+        Err(Status::invalid(&target.resource.group_kind(), &target.name, &errors))
+    })
+    .await?;
     answered(written, StatusCode::OK, &warnings)
 }
 

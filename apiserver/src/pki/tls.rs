@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ring::digest::{SHA256, digest};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -12,6 +13,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::{Identity, PkiError};
 use crate::user::User;
+
+/// What a user knows of the credential it came with.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
 /// TLS for the listener: HTTP/2 preferred, client certificates of this CA accepted but not
 /// demanded (health checks come without one).
@@ -52,6 +56,7 @@ pub(crate) fn client_config(ca_pem: &str, identity: &Identity) -> Result<ClientC
 ///
 /// `None` if the certificate has no common name; such a client is anonymous.
 pub(crate) fn user_of(certificate: &CertificateDer<'_>) -> Option<User> {
+    let id = format!("X509SHA256={}", hex(digest(&SHA256, certificate).as_ref()));
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
@@ -60,7 +65,11 @@ pub(crate) fn user_of(certificate: &CertificateDer<'_>) -> Option<User> {
         .filter_map(|group| group.as_str().ok())
         .map(str::to_owned)
         .collect();
-    Some(User::new(name, groups))
+    Some(User::new(name, groups).with_extra([(CREDENTIAL.to_owned(), vec![id])].into()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn roots(ca_pem: &str) -> Result<RootCertStore, PkiError> {

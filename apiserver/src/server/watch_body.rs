@@ -16,12 +16,15 @@ use crate::cacher::{Delivery, EventType, Object, Subscription};
 /// Frames that are ready at the same time are joined up to this size.
 const BLOCK: usize = 64 * 1024;
 
+/// Makes the frame of an event and its object.
+pub(crate) type Framer = Box<dyn FnMut(EventType, &Object) -> Bytes + Send>;
+
 /// How a watch shows objects.
 pub(crate) enum WatchForm {
     /// As they are: frames are shared between all watchers.
     Object,
     /// Through a function that makes the frame (Table, metadata, protobuf).
-    Framed(Box<dyn FnMut(EventType, &Object) -> Bytes + Send>),
+    Framed(Framer),
 }
 
 /// The body of a watch.

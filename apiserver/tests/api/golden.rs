@@ -11,12 +11,8 @@ use serde_json::{Value, json};
 use crate::server::{TestServer, config_map, read};
 
 /// Kinds and features that are not served yet; part of the record's path.
-const LATER: &[&str] = &[
-    "/apis/gold.io/",
-    "/apis/authorization.k8s.io/",
-    "/apis/authentication.k8s.io/",
-    "/token",
-];
+const LATER: &[&str] =
+    &["/apis/gold.io/", "/apis/authorization.k8s.io/", "/apis/authentication.k8s.io/", "/token"];
 
 /// Records whose message differs on purpose. Code and reason are still compared, unless said.
 const DIFFERENT: &[(&str, &str)] = &[

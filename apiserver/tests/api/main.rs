@@ -14,6 +14,7 @@ mod protobuf;
 mod server;
 mod services;
 mod subresources;
+mod tokens;
 mod update;
 mod versions;
 mod watches;

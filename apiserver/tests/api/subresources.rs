@@ -90,7 +90,10 @@ async fn an_eviction_asks_the_disruption_budget() {
         refused["details"]["causes"][0]["message"],
         "The disruption budget b needs 1 healthy pods and has 2 currently"
     );
-    assert!(server.get(&format!("{PODS}/q")).await.expect(200)["metadata"]["deletionTimestamp"].is_null());
+    assert!(
+        server.get(&format!("{PODS}/q")).await.expect(200)["metadata"]["deletionTimestamp"]
+            .is_null()
+    );
     server.post(budgets, &budget("c")).await.expect(201);
     server.post(&path, &body).await.expect(500);
 }
@@ -101,7 +104,7 @@ async fn ephemeral_containers_are_added_through_their_own_path() {
     running(&server, "p").await;
     let path = format!("{PODS}/p/ephemeralcontainers");
     let debug = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}});
-    let patched = server.client.send(Method::PATCH, &path, STRATEGIC, &debug.to_string()).await;
+    let patched = server.client.send(Method::PATCH, &path, STRATEGIC, debug.to_string()).await;
     let patched = patched.expect(200);
     assert_eq!(patched["spec"]["ephemeralContainers"][0]["name"], "debug");
     assert_eq!(patched["metadata"]["generation"], 2);
@@ -109,7 +112,10 @@ async fn ephemeral_containers_are_added_through_their_own_path() {
     whole["spec"]["ephemeralContainers"] = json!([]);
     let refused = server.put(&path, &whole).await.expect(422);
     let message = refused["message"].as_str().unwrap();
-    assert!(message.contains("existing ephemeral containers \"debug\" may not be removed"), "{message}");
+    assert!(
+        message.contains("existing ephemeral containers \"debug\" may not be removed"),
+        "{message}"
+    );
     server.put(&format!("{PODS}/p"), &whole).await.expect(422);
 }
 
@@ -120,21 +126,19 @@ async fn a_pod_is_resized_through_its_own_path() {
     new["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "100m"}});
     let made = server.post(PODS, &new).await.expect(201);
     let name = made["spec"]["containers"][0]["name"].clone();
-    let cpu = |cpu: &str| {
-        json!({"spec": {"containers": [{"name": name, "resources": {"requests": {"cpu": cpu}}}]}})
-    };
+    let cpu = |cpu: &str| json!({"spec": {"containers": [{"name": name, "resources": {"requests": {"cpu": cpu}}}]}});
     let path = format!("{PODS}/p/resize");
     let send = |body: Value| {
         let path = path.clone();
         let server = &server;
-        async move { server.client.send(Method::PATCH, &path, STRATEGIC, &body.to_string()).await }
+        async move { server.client.send(Method::PATCH, &path, STRATEGIC, body.to_string()).await }
     };
     let resized = send(cpu("200m")).await.expect(200);
     assert_eq!(resized["spec"]["containers"][0]["resources"]["requests"]["cpu"], "200m");
     assert_eq!(resized["metadata"]["generation"], 2);
     let main = server
         .client
-        .send(Method::PATCH, &format!("{PODS}/p"), STRATEGIC, &cpu("300m").to_string())
+        .send(Method::PATCH, &format!("{PODS}/p"), STRATEGIC, cpu("300m").to_string())
         .await;
     main.expect(422);
     let running = json!({"status": {"phase": "Running",
@@ -152,12 +156,12 @@ async fn component_statuses_are_asked_for_when_read() {
     let server = TestServer::start().await;
     let path = "/api/v1/componentstatuses";
     let answer = server.client.get_as(path, "application/json").await;
-    assert_eq!(
-        answer.headers["warning"],
-        "299 - \"v1 ComponentStatus is deprecated in v1.19+\""
-    );
+    assert_eq!(answer.headers["warning"], "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
     let list = answer.expect(200);
-    assert_eq!((&list["kind"], &list["items"][0]["metadata"]["name"]), (&json!("ComponentStatusList"), &json!("etcd-0")));
+    assert_eq!(
+        (&list["kind"], &list["items"][0]["metadata"]["name"]),
+        (&json!("ComponentStatusList"), &json!("etcd-0"))
+    );
     let one = server.get(&format!("{path}/etcd-0")).await.expect(200);
     assert_eq!(one["conditions"], json!([{"type": "Healthy", "status": "True", "message": "ok"}]));
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -174,9 +178,11 @@ async fn component_statuses_are_asked_for_when_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn workloads_scale() {
     let server = TestServer::start().await;
-    for (plural, kind) in
-        [("deployments", "Deployment"), ("replicasets", "ReplicaSet"), ("statefulsets", "StatefulSet")]
-    {
+    for (plural, kind) in [
+        ("deployments", "Deployment"),
+        ("replicasets", "ReplicaSet"),
+        ("statefulsets", "StatefulSet"),
+    ] {
         let path = format!("/apis/apps/v1/namespaces/default/{plural}");
         let workload = json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "w"}, "spec": {
             "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},

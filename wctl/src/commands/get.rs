@@ -88,6 +88,8 @@ pub(crate) async fn fetch(
 
 async fn objects(cluster: &Cluster, arguments: &Get, targets: &[Target<'_>]) -> Result<()> {
     let format = arguments.output.unwrap_or(Format::Json);
+    let print =
+        if arguments.show_managed_fields { output::print_whole } else { output::print_object };
     let mut found = Vec::new();
     for target in targets {
         found.extend(fetch(cluster, &arguments.selection, target).await?);
@@ -95,10 +97,10 @@ async fn objects(cluster: &Cluster, arguments: &Get, targets: &[Target<'_>]) -> 
     if let ([target], [object]) = (targets, found.as_slice())
         && target.name.is_some()
     {
-        return output::print_object(format, object);
+        return print(format, object);
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": found});
-    output::print_object(format, &list)
+    print(format, &list)
 }
 
 async fn names(cluster: &Cluster, arguments: &Get, targets: &[Target<'_>]) -> Result<()> {

@@ -1,18 +1,17 @@
 //! Laws that hold for all objects, tried on generated pods and config maps.
 
 use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
 
 use super::*;
 
 /// Data of a config map over a few keys, so that managers meet.
-fn data() -> impl Strategy_<Value = BTreeMap<String, String>> {
+fn data() -> impl Generator<Value = BTreeMap<String, String>> {
     proptest::collection::btree_map("[a-d]", "[12]", 0..4)
 }
 
-use proptest::strategy::Strategy as Strategy_;
-
 /// A pod configuration over few names: atomic, keyed and set lists, maps, structs, scalars.
-fn pod() -> impl Strategy_<Value = Value> {
+fn pod() -> impl Generator<Value = Value> {
     let label = proptest::option::of(proptest::collection::btree_map("[a-c]", "[12]", 0..3));
     let container = ("[a-c]", "[12]", proptest::option::of(0..3_i64), proptest::bool::ANY)
         .prop_map(|(name, image, port, flag)| {

@@ -170,7 +170,8 @@ pub(super) fn rows() -> Vec<Resource> {
         )
         .short("sa")
         .hash("pbx9ZvyFpBE=")
-        .schema("core.v1.ServiceAccount"),
+        .schema("core.v1.ServiceAccount")
+        .foreign_sub("token", ("authentication.k8s.io", "v1", "TokenRequest"), CREATE),
         row("", "Service", "services", "service", strategy::service::Service)
             .short("svc")
             .category("all")

@@ -19,6 +19,10 @@ impl Strategy for Deployment {
         true
     }
 
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
+        if subresource == "status" { &[&["spec"], &["metadata", "labels"]] } else { &[&["status"]] }
+    }
+
     fn default(&self, object: &mut Value) {
         default_workload(object);
         let spec = &mut object["spec"];

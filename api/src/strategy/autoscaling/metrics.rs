@@ -26,7 +26,7 @@ const SPECS: &[(&str, Names)] = &[
         &[
             ("metricName", "metric.name"),
             ("selector", "metric.selector"),
-            ("targetAverageValue", "target.value"),
+            ("targetAverageValue", "target.averageValue"),
         ],
     ),
     (
@@ -34,7 +34,7 @@ const SPECS: &[(&str, Names)] = &[
         &[
             ("name", "name"),
             ("targetAverageUtilization", "target.averageUtilization"),
-            ("targetAverageValue", "target.value"),
+            ("targetAverageValue", "target.averageValue"),
         ],
     ),
     (
@@ -43,7 +43,7 @@ const SPECS: &[(&str, Names)] = &[
             ("name", "name"),
             ("container", "container"),
             ("targetAverageUtilization", "target.averageUtilization"),
-            ("targetAverageValue", "target.value"),
+            ("targetAverageValue", "target.averageValue"),
         ],
     ),
     (
@@ -52,7 +52,7 @@ const SPECS: &[(&str, Names)] = &[
             ("metricName", "metric.name"),
             ("metricSelector", "metric.selector"),
             ("targetValue", "target.value"),
-            ("targetAverageValue", "target.value"),
+            ("targetAverageValue", "target.averageValue"),
         ],
     ),
 ];

@@ -193,7 +193,7 @@ pub(super) fn change(new: &Value, old: &Value, by: Change) -> Errors {
         let refused = match kind {
             _ if has.len() < had.len() => Some("remove"),
             &"Failed" => None,
-            _ if by != Change::Main => None,
+            _ if by == Change::Approval => None,
             _ if has.len() > had.len() => Some("add"),
             _ if has != had => Some("modify"),
             _ => None,

@@ -197,7 +197,12 @@ mod tests {
                 "must be less than or equal to cpu limit of 200m",
             ),
             (
-                |spec| crate::meta::remove(&mut spec["containers"][0]["resources"]["requests"], "memory"),
+                |spec| {
+                    crate::meta::remove(
+                        &mut spec["containers"][0]["resources"]["requests"],
+                        "memory",
+                    )
+                },
                 "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
             ),
             (
@@ -205,7 +210,10 @@ mod tests {
                 "spec.containers[0].resources.limits: Forbidden: resource limits cannot be removed",
             ),
             (
-                |spec| spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] = "2Gi".into(),
+                |spec| {
+                    spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] =
+                        "2Gi".into()
+                },
                 "spec: Forbidden: only cpu and memory resources are mutable",
             ),
             (
@@ -239,7 +247,8 @@ mod tests {
             let message = resize(&old, |new| change(&mut new["spec"])).expect_err(wanted);
             assert!(message.contains(wanted), "wanted {wanted}\ngot    {message}");
         }
-        let running = json!({"status": {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}});
+        let running =
+            json!({"status": {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}});
         let message = resize(&changed(&old, &running), |_| ()).expect_err("the node cannot");
         assert!(message.contains("Pod running on node without support for resize"), "{message}");
         let mirror = json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}});

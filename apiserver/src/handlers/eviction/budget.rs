@@ -29,10 +29,7 @@ pub(super) enum Verdict {
 /// Whether budgets do not matter: the pod has not begun, has ended or is ending.
 pub(super) fn is_moot(pod: &Value) -> bool {
     pod["metadata"]["deletionTimestamp"].is_string()
-        || matches!(
-            pod["status"]["phase"].as_str(),
-            Some("Pending" | "Succeeded" | "Failed")
-        )
+        || matches!(pod["status"]["phase"].as_str(), Some("Pending" | "Succeeded" | "Failed"))
 }
 
 /// Whether the budget is about the pod, which is of its namespace.
@@ -100,8 +97,6 @@ pub(super) fn judge(budget: &Value, pod: &Value, now: Timestamp) -> Result<Verdi
     if allowed == 1 {
         exhaust(&mut spent, now);
     }
-    // Whoever else spends at the same time is told apart by the store.
-    api::meta::remove(&mut spent["metadata"], "resourceVersion");
     Ok(Verdict::Spent(spent))
 }
 
@@ -125,8 +120,7 @@ fn violation(why: String, seconds: u32) -> Status {
 fn exhaust(budget: &mut Value, now: Timestamp) {
     const KIND: &str = "DisruptionAllowed";
     let generation = budget["status"]["observedGeneration"].clone();
-    let mut conditions =
-        budget["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let mut conditions = budget["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let since = conditions
         .iter()
         .find(|c| c["type"] == KIND && c["status"] == "False")
@@ -203,9 +197,11 @@ mod tests {
     #[test]
     fn what_is_not_ready_is_no_loss() {
         let now = Timestamp::UNIX_EPOCH;
-        let enough = budget(json!({"observedGeneration": 1, "desiredHealthy": 2, "currentHealthy": 2}));
+        let enough =
+            budget(json!({"observedGeneration": 1, "desiredHealthy": 2, "currentHealthy": 2}));
         assert_eq!(judge(&enough, &pod(false), now), Ok(Verdict::Free));
-        let mut short = budget(json!({"observedGeneration": 1, "desiredHealthy": 2, "currentHealthy": 1}));
+        let mut short =
+            budget(json!({"observedGeneration": 1, "desiredHealthy": 2, "currentHealthy": 1}));
         assert!(judge(&short, &pod(false), now).is_err());
         short["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow".into();
         assert_eq!(judge(&short, &pod(false), now), Ok(Verdict::Free));

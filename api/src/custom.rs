@@ -1,0 +1,39 @@
+//! Custom resources: what a CustomResourceDefinition makes of the API.
+//!
+//! A definition becomes a row of the table per served version ([`rows`]), with one strategy for
+//! all of them (`Custom`) that goes by the version's structural schema: fields that the schema does not
+//! name are dropped, what is missing is defaulted, and what is left is validated. The same happens
+//! when an object is read from the store, so that a changed schema shows at once.
+//!
+//! [`accept`] decides whether the names of a definition are free, and what its conditions say.
+//!
+//! Source: k8s.io/apiextensions-apiserver,
+//! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/>.
+
+pub(crate) mod columns;
+mod defaults;
+mod format;
+pub(crate) mod json_path;
+mod lists;
+mod number;
+mod prune;
+mod row;
+mod scale;
+pub(crate) mod schema;
+mod status;
+mod strategy;
+pub(crate) mod structural;
+mod validate;
+
+pub use row::rows;
+pub use status::{Acceptance, accept, is_established, terminating};
+
+pub(crate) use columns::Columns;
+pub(crate) use schema::Schema;
+pub(crate) use validate::validate;
+
+/// The finalizer that keeps a definition until all of its objects are gone.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! From a definition to the rows of the table.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::scale::Scale;
+use super::strategy::Custom;
+use super::{Columns, Schema};
+use crate::resources::{GroupResource, Resource, Scope, SelectableField, Subresource, Text, Verb};
+use crate::table::{NAME_AND_AGE, Printer};
+
+use Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
+
+const ALL: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
+/// While the definition is being deleted.
+const NO_CREATE: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Update, Watch];
+const READ_WRITE: &[Verb] = &[Get, Patch, Update];
+
+/// A row per served version of a CustomResourceDefinition, the preferred one first. A version whose
+/// schema cannot be read (the API accepts none such) has no row.
+#[must_use]
+pub fn rows(definition: &Value) -> Vec<Resource> {
+    let spec = &definition["spec"];
+    let versions = || spec["versions"].as_array().into_iter().flatten();
+    let name = |version: &Value| version["name"].as_str().unwrap_or_default().to_owned();
+    let stored = versions().find(|version| version["storage"] == true).map(name).unwrap_or_default();
+    let mut served: Vec<_> = versions().filter(|version| version["served"] == true).collect();
+    served.sort_by(|a, b| by_priority(&name(a), &name(b)));
+    served.into_iter().filter_map(|version| row(definition, version, &stored)).collect()
+}
+
+fn row(definition: &Value, version: &Value, stored: &str) -> Option<Resource> {
+    let spec = &definition["spec"];
+    let owned = |value: &Value| Text::Owned(value.as_str().unwrap_or_default().to_owned());
+    let list = |value: &Value| value.as_array().into_iter().flatten().map(owned).collect();
+    let names = &spec["names"];
+    let (group, plural, kind) = (owned(&spec["group"]), owned(&names["plural"]), owned(&names["kind"]));
+    let schema = &version["schema"]["openAPIV3Schema"];
+    let mut schema =
+        if schema.is_null() { Schema::default() } else { Schema::read(schema).ok()? };
+    schema.preserve_unknown |= version["schema"]["openAPIV3Schema"].is_null();
+    let api_version = format!("{group}/{}", version["name"].as_str().unwrap_or_default());
+    let deprecation = if version["deprecated"] == true {
+        match version["deprecationWarning"].as_str() {
+            Some(warning) => warning.to_owned(),
+            None => format!("{api_version} {kind} is deprecated"),
+        }
+    } else {
+        String::new()
+    };
+    let subresources = &version["subresources"];
+    let columns = Columns::read(version).map(Arc::new);
+    let strategy = Custom {
+        schema,
+        stored_api_version: format!("{group}/{stored}"),
+        api_version,
+        status: subresources["status"].is_object(),
+        scale: Scale::read(&subresources["scale"]),
+    };
+    let deleting = definition["metadata"]["deletionTimestamp"].is_string();
+    Some(Resource {
+        stored_as: GroupResource::new(group.clone(), plural.clone()),
+        subresources: subresource_rows(&strategy, &kind),
+        selectable_fields: selectable(version),
+        singular: owned(&names["singular"]),
+        short_names: list(&names["shortNames"]),
+        categories: list(&names["categories"]),
+        scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+        verbs: if deleting { NO_CREATE } else { ALL },
+        version: owned(&version["name"]),
+        stored_version: Text::Owned(stored.to_owned()),
+        storage_version_hash: Text::Borrowed(""),
+        schema_type: Text::Borrowed(""),
+        deprecation: Text::Owned(deprecation),
+        strategy: Arc::new(strategy),
+        printer: columns.map_or(NAME_AND_AGE, Printer::custom),
+        group,
+        plural,
+        kind,
+    })
+}
+
+fn subresource_rows(strategy: &Custom, kind: &Text) -> Vec<Subresource> {
+    let mut rows = Vec::new();
+    if strategy.scale.is_some() {
+        rows.push(Subresource {
+            name: Text::Borrowed("scale"),
+            group: Text::Borrowed("autoscaling"),
+            version: Text::Borrowed("v1"),
+            kind: Text::Borrowed("Scale"),
+            verbs: READ_WRITE,
+        });
+    }
+    if strategy.status {
+        rows.push(Subresource {
+            name: Text::Borrowed("status"),
+            group: Text::Borrowed(""),
+            version: Text::Borrowed(""),
+            kind: kind.clone(),
+            verbs: READ_WRITE,
+        });
+    }
+    rows
+}
+
+fn selectable(version: &Value) -> Vec<SelectableField> {
+    let paths = version["selectableFields"].as_array().into_iter().flatten();
+    paths
+        .filter_map(|field| field["jsonPath"].as_str()?.strip_prefix('.'))
+        .map(|path| SelectableField {
+            name: Text::Owned(path.to_owned()),
+            paths: vec![Text::Owned(path.to_owned())],
+        })
+        .collect()
+}
+
+/// Kubernetes' order of versions, the preferred one first: `v2`, `v1`, `v1beta2`, `v1alpha1`, and
+/// then whatever else by name.
+/// Source: k8s.io/apimachinery/pkg/version.CompareKubeAwareVersionStrings.
+pub(super) fn by_priority(a: &str, b: &str) -> Ordering {
+    match (parts(a), parts(b)) {
+        (Some(a), Some(b)) => b.cmp(&a),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+/// Stability, major version, number within the stability.
+fn parts(version: &str) -> Option<(u8, u64, u64)> {
+    let text = version.strip_prefix('v')?;
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (major, rest) = text.split_at(digits(text));
+    let (stability, minor) = if rest.is_empty() {
+        (2, "0")
+    } else if let Some(minor) = rest.strip_prefix("beta") {
+        (1, minor)
+    } else {
+        (0, rest.strip_prefix("alpha")?)
+    };
+    Some((stability, major.parse().ok()?, minor.parse().ok()?))
+}

@@ -1,0 +1,218 @@
+//! Checking a value against a schema, in the words of kube-openapi's validator.
+//!
+//! Source: k8s.io/kube-openapi/pkg/validation/{validate,errors},
+//! k8s.io/apiextensions-apiserver/pkg/apiserver/validation.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::schema::Additional;
+use super::{Schema, format, lists, number};
+use crate::field::{Errors, FieldError, Kind, Path, go_quote};
+
+/// Checks a value; `path` is where it is (the root for a whole object).
+pub(crate) fn validate(schema: &Schema, value: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    check(schema, value, path, &mut errors);
+    errors
+}
+
+fn check(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
+    if value.is_null() && schema.nullable {
+        return;
+    }
+    let at = || shown(path);
+    if !has_kind(schema, value) {
+        let found = kind_of(value);
+        let wanted = if schema.int_or_string { "integer,string" } else { &schema.kind };
+        let detail = format!("{} in body must be of type {wanted}: {}", at(), go_quote(found));
+        errors.push(typed(path, found.into(), &detail));
+        return;
+    }
+    junctors(schema, value, path, errors);
+    if !schema.values.is_empty() && !schema.values.contains(value) {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let values: Vec<String> = schema.values.iter().map(text).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        errors.push(FieldError::not_supported(path, value.clone(), &values));
+    }
+    match value {
+        Value::String(text) => check_text(schema, text, path, errors),
+        Value::Number(number) => {
+            check_number(schema, value, number.as_f64().unwrap_or(0.0), path, errors);
+        }
+        Value::Array(list) => check_list(schema, list, path, errors),
+        Value::Object(map) => check_object(schema, map, path, errors),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// A message's own mention of the place.
+fn shown(path: &Path) -> String {
+    let text = path.to_string();
+    if text == "<nil>" { String::new() } else { text }
+}
+
+fn typed(path: &Path, value: Value, detail: &str) -> FieldError {
+    FieldError { kind: Kind::TypeInvalid, ..FieldError::invalid(path, value, detail) }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn has_kind(schema: &Schema, value: &Value) -> bool {
+    if schema.int_or_string {
+        return matches!(value, Value::String(_)) || value.is_i64() || value.is_u64();
+    }
+    match schema.kind.as_str() {
+        "" => true,
+        "number" => value.is_number(),
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        kind => kind == kind_of(value),
+    }
+}
+
+fn junctors(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
+    let at = go_quote(&shown(path));
+    let refuse = |detail: String| FieldError::invalid(path, "", &detail);
+    let fitting = |all: &[Schema]| {
+        let each = all.iter().map(|schema| validate(schema, value, path));
+        let (fits, fails): (Vec<_>, Vec<_>) = each.partition(Vec::is_empty);
+        // The one that came closest says most about what is wrong.
+        (fits.len(), fails.into_iter().min_by_key(Vec::len).unwrap_or_default())
+    };
+    if !schema.any_of.is_empty() {
+        let (fits, closest) = fitting(&schema.any_of);
+        if fits == 0 {
+            errors.push(refuse(format!("{at} must validate at least one schema (anyOf)")));
+            errors.extend(closest);
+        }
+    }
+    if !schema.one_of.is_empty() {
+        let (fits, closest) = fitting(&schema.one_of);
+        if fits != 1 {
+            let found = if fits == 0 {
+                "Found none valid".to_owned()
+            } else {
+                format!("Found {fits} valid alternatives")
+            };
+            let rule = "must validate one and only one schema (oneOf)";
+            errors.push(refuse(format!("{at} {rule}. {found}")));
+            if fits == 0 {
+                errors.extend(closest);
+            }
+        }
+    }
+    let failed: Vec<_> =
+        schema.all_of.iter().map(|all| validate(all, value, path)).filter(|e| !e.is_empty()).collect();
+    if !failed.is_empty() {
+        let none = if failed.len() == schema.all_of.len() { ". None validated" } else { "" };
+        errors.push(refuse(format!("{at} must validate all the schemas (allOf){none}")));
+        errors.extend(failed.into_iter().flatten());
+    }
+    if schema.not.as_deref().is_some_and(|not| validate(not, value, path).is_empty()) {
+        errors.push(refuse(format!("{at} must not validate the schema (not)")));
+    }
+}
+
+fn check_text(schema: &Schema, text: &str, path: &Path, errors: &mut Errors) {
+    let length = text.chars().count() as u64;
+    let refuse = |detail: String| FieldError::invalid(path, text, &detail);
+    if let Some(most) = schema.max_length.filter(|most| length > *most) {
+        errors.push(FieldError::too_long(path, usize::try_from(most).unwrap_or(usize::MAX)));
+    }
+    if let Some(least) = schema.min_length.filter(|least| length < *least) {
+        let at = shown(path);
+        errors.push(refuse(format!("{at} in body should be at least {least} chars long")));
+    }
+    if let Some(pattern) = &schema.pattern
+        && let Ok(regex) = &pattern.compiled
+        && !regex.is_match(text)
+    {
+        errors.push(refuse(format!("{} in body should match '{}'", shown(path), pattern.text)));
+    }
+    if !schema.int_or_string && !format::fits(&schema.format, text) {
+        let at = shown(path);
+        let detail =
+            format!("{at} in body must be of type {}: {}", schema.format, go_quote(text));
+        errors.push(typed(path, text.into(), &detail));
+    }
+}
+
+fn check_number(schema: &Schema, value: &Value, number: f64, path: &Path, errors: &mut Errors) {
+    let refuse = |detail: String| {
+        FieldError::invalid(path, value.clone(), &format!("{} in body should be {detail}", shown(path)))
+    };
+    if let Some(least) = schema.minimum {
+        let limit = number::shown(least);
+        if schema.exclusive_minimum && number <= least {
+            errors.push(refuse(format!("greater than {limit}")));
+        } else if number < least {
+            errors.push(refuse(format!("greater than or equal to {limit}")));
+        }
+    }
+    if let Some(most) = schema.maximum {
+        let limit = number::shown(most);
+        if schema.exclusive_maximum && number >= most {
+            errors.push(refuse(format!("less than {limit}")));
+        } else if number > most {
+            errors.push(refuse(format!("less than or equal to {limit}")));
+        }
+    }
+    if let Some(factor) = schema.multiple_of.filter(|factor| !number::is_multiple(number, *factor)) {
+        errors.push(refuse(format!("a multiple of {}", number::shown(factor))));
+    }
+}
+
+fn check_list(schema: &Schema, list: &[Value], path: &Path, errors: &mut Errors) {
+    if let Some(items) = &schema.items {
+        for (n, item) in list.iter().enumerate() {
+            check(items, item, &path.index(n), errors);
+        }
+    }
+    if let Some(least) = schema.min_items.filter(|least| list.len() < *least) {
+        let detail = format!("{} in body should have at least {least} items", shown(path));
+        errors.push(FieldError::invalid(path, list.len(), &detail));
+    }
+    if let Some(most) = schema.max_items.filter(|most| list.len() > *most) {
+        errors.push(FieldError::too_many(path, list.len(), most));
+    }
+    if schema.unique_items {
+        let mut seen = HashSet::new();
+        if !list.iter().all(|item| seen.insert(item.to_string())) {
+            let detail = format!("{} in body shouldn't contain duplicates", shown(path));
+            errors.push(FieldError::invalid(path, "", &detail));
+        }
+    }
+    errors.extend(lists::duplicates(schema, list, path));
+}
+
+fn check_object(schema: &Schema, map: &Map<String, Value>, path: &Path, errors: &mut Errors) {
+    for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
+        errors.push(FieldError::required(&path.child(name), ""));
+    }
+    if let Some(least) = schema.min_properties.filter(|least| map.len() < *least) {
+        let detail = format!("{} in body should have at least {least} properties", shown(path));
+        errors.push(FieldError::invalid(path, map.len(), &detail));
+    }
+    if let Some(most) = schema.max_properties.filter(|most| map.len() > *most) {
+        errors.push(FieldError::too_many(path, map.len(), most));
+    }
+    for (name, value) in map {
+        if let Some(field) = schema.properties.get(name) {
+            check(field, value, &path.child(name), errors);
+        } else if let Some(Additional::Schema(values)) = &schema.additional_properties {
+            check(values, value, &path.child(name), errors);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! POST of what is answered and never stored: a question about somebody's identity or rights.
+
+use api::decode;
+use api::status::Status;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::bind;
+use crate::authn;
+use crate::context::{Context, now};
+use crate::dispatch::Target;
+use crate::request::options::WriteOptions;
+use crate::request::{Request, payload};
+use crate::response::{Handled, json as answer, with_warnings};
+use crate::writing::{Part, Write, judge};
+
+/// Answers the POST of a resource that stores nothing.
+pub(crate) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
+    if target.resource.kind == "Binding" {
+        return bind(context, target, request).await;
+    }
+    let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
+    let body = payload::read_json(request).await?;
+    let decoded = decode::decode(&target.resource, &body)?;
+    let warnings = judge(&target.resource, options.validation, decoded.problems)?;
+    let mut review = decoded.object;
+    api::meta::ensure(&mut review);
+    if target.resource.namespaced() {
+        named_in(target, &mut review)?;
+    }
+    let errors = target.resource.strategy.validate(&review);
+    if !errors.is_empty() {
+        return Err(Status::invalid(&target.resource.group_kind(), "", &errors));
+    }
+    let write = Write::new(Part::Main, &options);
+    write.track(&target.resource, &Value::Null, &mut review);
+    review["status"] = match &*target.resource.kind {
+        "SelfSubjectReview" => {
+            review["metadata"]["creationTimestamp"] = api::meta::time(now()).into();
+            json!({"userInfo": request.user.info()})
+        }
+        "TokenReview" => token(context, &review["spec"]).await,
+        _ => return Err(Status::method_not_allowed()),
+    };
+    Ok(with_warnings(answer(StatusCode::CREATED, &review), &warnings))
+}
+
+/// The namespace of a review is that of its path.
+fn named_in(target: &Target, review: &mut Value) -> Result<(), Status> {
+    let namespace = review["metadata"]["namespace"].as_str().unwrap_or_default();
+    if !namespace.is_empty() && namespace != target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    review["metadata"]["namespace"] = target.namespace.as_str().into();
+    Ok(())
+}
+
+/// The status of a TokenReview.
+async fn token(context: &Context, spec: &Value) -> Value {
+    let asked = spec["audiences"].as_array().into_iter().flatten();
+    let mut audiences: Vec<String> = asked.filter_map(Value::as_str).map(str::to_owned).collect();
+    if audiences.is_empty() {
+        audiences.push(context.issuer.url.clone());
+    }
+    let token = spec["token"].as_str().unwrap_or_default();
+    match authn::check(context, token, &audiences).await {
+        Ok(known) => json!({
+            "authenticated": true, "user": known.user.info(), "audiences": known.audiences,
+        }),
+        Err(error) => json!({"user": {}, "error": error.to_string()}),
+    }
+}
