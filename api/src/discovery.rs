@@ -248,6 +248,8 @@ mod tests {
         for path in [
             "/api/v1",
             "/apis/events.k8s.io/v1",
+            "/apis/authentication.k8s.io/v1",
+            "/apis/authorization.k8s.io/v1",
             "/apis/coordination.k8s.io/v1",
             "/apis/discovery.k8s.io/v1",
             "/apis/autoscaling/v2",

@@ -1,231 +1,156 @@
-//! OpenAPI v3: the index and one document per group and version, made from the table.
+//! OpenAPI documents, made from the table and the types of [`crate::schema`].
 //!
-//! The documents are true but do not carry the schemas of objects yet. What they are for: kubectl
-//! reads them before every `apply`, `create -f` and `edit` to learn whether the server takes the
-//! `fieldValidation` parameter, and by which patch types. PATCH therefore names JSON and merge
-//! patch only: kubectl then computes strategic merge patches with its built-in merge keys.
+//! A server shows its API in two versions of OpenAPI. Version 3 has a document per group and
+//! version, so that clients read only what they need: kubectl reads one before every `apply`,
+//! `create -f` and `edit` to learn whether the server takes the `fieldValidation` parameter, how
+//! lists merge in patches, and what `explain` prints. Version 2 is one document for everything.
+//!
+//! - [`path`] has the paths of a row, one [`operation`] per verb, with their [`parameter`]s,
+//! - [`definitions`] finds the types that a document names: [`schema`] writes the built-in ones,
+//!   [`custom`] those of custom resources,
+//! - [`form`] knows what differs between the versions, [`definition`] how types are named,
+//! - [`gnostic`] writes version 2 in protobuf.
+//!
+//! Documents are large (all of version 2 is megabytes), so they are written piece by piece into
+//! whatever the caller wants, a compressor for example, and are never in memory as a whole.
+//! Types and parameters have no descriptions: the documents say what there is, not what it is for.
+//!
+//! Source: <https://spec.openapis.org/oas/v3.0.3>, <https://swagger.io/specification/v2/>, and
+//! the extensions in Kubernetes' api/openapi-spec/README.md.
 
+mod custom;
+mod definition;
+mod definitions;
+mod form;
+mod gnostic;
+mod operation;
+mod parameter;
+mod path;
+mod schema;
+
+use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+
+pub use path::document_path;
 
 use crate::discovery::KUBERNETES_VERSION;
-use crate::resources::{Resource, Verb};
+use crate::resources::Resource;
+use definitions::Definitions;
+use form::Form;
 
-/// The path of a group's document below `/openapi/v3/`: `api/v1` or `apis/GROUP/VERSION`.
-#[must_use]
-pub fn document_path(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+const TITLE: &str = "Kubernetes";
+
+/// The media type of version 2 in protobuf.
+pub const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// What documents are made of.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// All rows that are served.
+    pub rows: &'a [Arc<Resource>],
+    /// The schema of a custom resource (the row's version), as its definition writes it in
+    /// `openAPIV3Schema`; `None` if there is none. Asked for rows without a built-in type.
+    pub custom: &'a dyn Fn(&Resource) -> Option<Value>,
 }
 
-/// `GET /openapi/v3`: the documents and where they are. The address of each carries a hash of its
-/// content, because clients keep documents for ever.
-#[must_use]
-pub fn index(rows: &[Arc<Resource>]) -> Value {
-    let mut paths = Map::new();
-    for row in rows {
-        let path = document_path(&row.group, &row.version);
-        if !paths.contains_key(&path) {
-            let document = document(rows, &row.group, &row.version).unwrap_or_default();
-            let hash = fnv1a(document.to_string().as_bytes());
-            let url = format!("/openapi/v3/{path}?hash={hash:016X}");
-            paths.insert(path, json!({"serverRelativeURL": url}));
-        }
-    }
-    json!({"paths": paths})
-}
-
-/// `GET /openapi/v3/api/v1` and `/openapi/v3/apis/GROUP/VERSION`; `None` when no row is there.
-#[must_use]
-pub fn document(rows: &[Arc<Resource>], group: &str, version: &str) -> Option<Value> {
-    let mut paths = Map::new();
-    for row in rows.iter().filter(|row| row.group == group && row.version == version) {
-        for (path, item) in path_items(row) {
-            paths.insert(path, item);
-        }
-    }
-    if paths.is_empty() {
-        return None;
-    }
-    Some(json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
-        "paths": paths,
-        "components": {},
-    }))
-}
-
-/// A hash that changes with the content; it identifies, it does not protect.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-fn path_items(row: &Resource) -> Vec<(String, Value)> {
-    let root = format!("/{}", document_path(&row.group, &row.version));
-    let collection = if row.namespaced() {
-        format!("{root}/namespaces/{{namespace}}/{}", row.plural)
-    } else {
-        format!("{root}/{}", row.plural)
-    };
-    let object = format!("{collection}/{{name}}");
-    let own = (&*row.group, &*row.version, &*row.kind);
-    let mut items = vec![
-        (
-            collection,
-            item(row, own, row.verbs, &[Verb::List, Verb::Create, Verb::DeleteCollection], false),
-        ),
-        (
-            object.clone(),
-            item(row, own, row.verbs, &[Verb::Get, Verb::Update, Verb::Patch, Verb::Delete], true),
-        ),
-    ];
-    if row.namespaced() && row.allows(Verb::List) {
-        let all = format!("{root}/{}", row.plural);
-        items.push((all, item(row, own, row.verbs, &[Verb::List], false)));
-    }
-    for sub in &row.subresources {
-        let kind = if sub.version.is_empty() {
-            (&*row.group, &*row.version, &*sub.kind)
-        } else {
-            (&*sub.group, &*sub.version, &*sub.kind)
-        };
-        let on_object = [Verb::Get, Verb::Update, Verb::Patch, Verb::Create];
-        items
-            .push((format!("{object}/{}", sub.name), item(row, kind, sub.verbs, &on_object, true)));
-    }
-    items.retain(|(_, item)| item.as_object().is_some_and(|item| item.len() > 1));
-    items
-}
-
-fn item(
-    row: &Resource,
-    (group, version, kind): (&str, &str, &str),
-    verbs: &[Verb],
-    here: &[Verb],
-    named: bool,
-) -> Value {
-    let mut parameters = Vec::new();
-    let path_parameter = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}});
-    if named {
-        parameters.push(path_parameter("name"));
-    }
-    if row.namespaced() {
-        parameters.push(path_parameter("namespace"));
-    }
-    let mut item = json!({"parameters": parameters});
-    for verb in here.iter().filter(|verb| verbs.contains(verb)) {
-        let (method, action, query): (_, _, &[&str]) = match verb {
-            Verb::List => (
-                "get",
-                "list",
-                &[
-                    "labelSelector",
-                    "fieldSelector",
-                    "limit",
-                    "continue",
-                    "resourceVersion",
-                    "resourceVersionMatch",
-                    "sendInitialEvents",
-                    "allowWatchBookmarks",
-                    "timeoutSeconds",
-                    "watch",
-                ],
-            ),
-            Verb::Get => ("get", "get", &[]),
-            Verb::Create => ("post", "post", &["dryRun", "fieldManager", "fieldValidation"]),
-            Verb::Update => ("put", "put", &["dryRun", "fieldManager", "fieldValidation"]),
-            Verb::Patch => {
-                ("patch", "patch", &["dryRun", "fieldManager", "fieldValidation", "force"])
+impl<'a> Source<'a> {
+    /// Every group and version that has a document of version 3, in discovery order.
+    #[must_use]
+    pub fn group_versions(&self) -> Vec<(&'a str, &'a str)> {
+        let mut all: Vec<(&str, &str)> = Vec::new();
+        for row in self.rows {
+            let one = (&*row.group, &*row.version);
+            if !all.contains(&one) {
+                all.push(one);
             }
-            Verb::Delete => (
-                "delete",
-                "delete",
-                &["dryRun", "gracePeriodSeconds", "orphanDependents", "propagationPolicy"],
-            ),
-            Verb::DeleteCollection => (
-                "delete",
-                "deletecollection",
-                &["labelSelector", "fieldSelector", "dryRun", "propagationPolicy"],
-            ),
-            Verb::Watch => continue,
-        };
-        let parameters: Vec<Value> = query
-            .iter()
-            .map(|name| json!({"name": name, "in": "query", "schema": {"type": query_type(name)}}))
-            .collect();
-        let mut operation = json!({
-            "x-kubernetes-action": action,
-            "x-kubernetes-group-version-kind": {"group": group, "version": version, "kind": kind},
-            "parameters": parameters,
-            "responses": {"200": {"description": "OK"}, "401": {"description": "Unauthorized"}},
-        });
-        let content: &[&str] = match verb {
-            Verb::Patch => &[
-                "application/apply-patch+yaml",
-                "application/json-patch+json",
-                "application/merge-patch+json",
-            ],
-            Verb::Create | Verb::Update => &["application/json"],
-            _ => &[],
-        };
-        if !content.is_empty() {
-            let types: Map<String, Value> = content
-                .iter()
-                .map(|name| ((*name).to_owned(), json!({"schema": {"type": "object"}})))
-                .collect();
-            operation["requestBody"] = json!({"content": types, "required": true});
         }
-        item[method] = operation;
+        all
     }
-    item
+
+    /// The rows of a group and version: all that its document depends on.
+    #[must_use]
+    pub fn rows_of(&self, group: &str, version: &str) -> Vec<&'a Arc<Resource>> {
+        self.rows.iter().filter(|row| row.group == group && row.version == version).collect()
+    }
+
+    /// Writes the document of a group and version, in version 3.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_v3(&self, group: &str, version: &str, out: &mut dyn Write) -> io::Result<()> {
+        let rows: Vec<&Resource> =
+            self.rows_of(group, version).into_iter().map(Arc::as_ref).collect();
+        let definitions = Definitions::of(*self, &rows);
+        out.write_all(b"{\"components\":{\"schemas\":")?;
+        write_object(out, definitions.shown(Form::V3))?;
+        out.write_all(b"},\"info\":")?;
+        write_value(out, &info())?;
+        out.write_all(b",\"openapi\":\"3.0.0\",\"paths\":")?;
+        write_object(out, paths(rows.iter().copied(), &[(group, version)], Form::V3))?;
+        out.write_all(b"}")
+    }
+
+    /// Writes the document of version 2, in JSON.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_v2(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows: Vec<&Resource> = self.rows.iter().map(Arc::as_ref).collect();
+        out.write_all(b"{\"definitions\":")?;
+        write_object(out, Definitions::of(*self, &rows).shown(Form::V2))?;
+        out.write_all(b",\"info\":")?;
+        write_value(out, &info())?;
+        out.write_all(b",\"paths\":")?;
+        write_object(out, paths(rows.iter().copied(), &self.group_versions(), Form::V2))?;
+        out.write_all(b",\"swagger\":\"2.0\"}")
+    }
+
+    /// The document of version 2 in protobuf ([`PROTOBUF_V2`]).
+    #[must_use]
+    pub fn v2_protobuf(&self) -> Vec<u8> {
+        let rows: Vec<&Resource> = self.rows.iter().map(Arc::as_ref).collect();
+        let definitions = Definitions::of(*self, &rows);
+        let groups = self.group_versions();
+        let paths = paths(rows.iter().copied(), &groups, Form::V2);
+        gnostic::document(TITLE, KUBERNETES_VERSION, paths, definitions.shown(Form::V2))
+    }
 }
 
-fn query_type(name: &str) -> &'static str {
-    match name {
-        "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
-        "watch" | "force" | "sendInitialEvents" | "allowWatchBookmarks" | "orphanDependents" => {
-            "boolean"
-        }
-        _ => "string",
+/// The paths of groups and rows, made one row at a time.
+fn paths<'a>(
+    rows: impl DoubleEndedIterator<Item = &'a Resource>,
+    groups: &[(&str, &str)],
+    form: Form,
+) -> impl DoubleEndedIterator<Item = (String, Value)> {
+    let groups = groups.iter().map(move |(group, version)| path::of_group(group, version, form));
+    groups.chain(rows.flat_map(move |row| path::of_row(row, form)))
+}
+
+fn info() -> Value {
+    serde_json::json!({"title": TITLE, "version": KUBERNETES_VERSION})
+}
+
+fn write_object(
+    out: &mut dyn Write,
+    members: impl Iterator<Item = (String, Value)>,
+) -> io::Result<()> {
+    let mut before: &[u8] = b"{";
+    for (name, value) in members {
+        out.write_all(before)?;
+        write_value(out, &Value::String(name))?;
+        out.write_all(b":")?;
+        write_value(out, &value)?;
+        before = b",";
     }
+    // Nothing written: the brace is still to come.
+    out.write_all(if before == b"{" { b"{}" } else { b"}" })
+}
+
+fn write_value(out: &mut dyn Write, value: &Value) -> io::Result<()> {
+    serde_json::to_writer(out, value).map_err(io::Error::from)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resources::table;
-
-    #[test]
-    fn kubectl_finds_field_validation() {
-        let document = document(table(), "", "v1").expect("core is served");
-        let pod = &document["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"];
-        let patch = &pod["patch"];
-        assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Pod");
-        let names: Vec<&Value> =
-            patch["parameters"].as_array().expect("list").iter().map(|p| &p["name"]).collect();
-        assert!(names.contains(&&json!("fieldValidation")));
-        let types = patch["requestBody"]["content"].as_object().expect("types");
-        assert!(types.contains_key("application/merge-patch+json"));
-        assert!(!types.contains_key("application/strategic-merge-patch+json"));
-        assert!(document["paths"]["/api/v1/namespaces/{namespace}/bindings"]["post"].is_object());
-        assert!(document["paths"]["/api/v1/namespaces/{namespace}/bindings/{name}"].is_null());
-        assert_eq!(
-            document["paths"]["/api/v1/namespaces/{namespace}/replicationcontrollers/{name}/scale"]
-                ["put"]["x-kubernetes-group-version-kind"]["group"],
-            "autoscaling"
-        );
-    }
-
-    #[test]
-    fn every_group_is_in_the_index() {
-        let index = index(table());
-        for row in table() {
-            let path = document_path(&row.group, &row.version);
-            let url = index["paths"][&path]["serverRelativeURL"].as_str().expect("listed");
-            assert!(url.starts_with(&format!("/openapi/v3/{path}?hash=")));
-        }
-        assert!(super::document(table(), "nope", "v1").is_none());
-    }
-}
+mod tests;

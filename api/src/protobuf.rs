@@ -23,7 +23,7 @@ mod decode;
 mod encode;
 pub mod envelope;
 mod layout;
-mod wire;
+pub(crate) mod wire;
 
 pub use body::{read, schema_type, write};
 pub use decode::decode;

@@ -96,6 +96,11 @@ pub fn type_named(name: &str) -> Option<&'static Type> {
     types().get(name)
 }
 
+/// The same name with a lifetime of its own; `None` when there is no such type.
+pub(crate) fn type_name(name: &str) -> Option<&'static str> {
+    types().get_key_value(name).map(|(name, _)| *name)
+}
+
 /// All types by name.
 pub(crate) fn types() -> &'static BTreeMap<&'static str, Type> {
     static TYPES: LazyLock<BTreeMap<&'static str, Type>> =

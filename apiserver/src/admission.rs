@@ -67,6 +67,12 @@ pub(crate) fn requester(target: &Target, object: &mut Value, user: &User) {
     if row.group == "certificates.k8s.io" && row.plural == "certificatesigningrequests" {
         object["spec"]["username"] = user.name().into();
         object["spec"]["groups"] = user.groups().into();
+        if !user.uid().is_empty() {
+            object["spec"]["uid"] = user.uid().into();
+        }
+        if !user.extra().is_empty() {
+            object["spec"]["extra"] = serde_json::json!(user.extra());
+        }
     }
 }
 

@@ -6,11 +6,14 @@
 //!    ([`bootstrap_token`]);
 //! 3. nobody: the anonymous user.
 //!
+//! Whoever it is may then act as somebody else ([`impersonate`]).
+//!
 //! A token that proves nothing is a refusal and not an anonymous request, so that a client with an
 //! outdated token learns of it. The tokens themselves are made and read in [`token`].
 
 mod bootstrap_token;
 mod claims;
+mod impersonate;
 mod service_account;
 mod token;
 
@@ -25,6 +28,7 @@ use crate::request::Request;
 use crate::user::User;
 
 pub(crate) use claims::{Bound, Grant, Subject};
+pub(crate) use impersonate::impersonate;
 pub(crate) use token::TokenError;
 
 /// Whose words are believed: what tokens are signed with, and for whom.

@@ -1,12 +1,20 @@
-//! May this user do that?
+//! May this user do that? One chain; the first that says yes decides:
 //!
-//! For now: the masters group and the cluster's own components may do everything, everybody may
-//! read health and version, nobody else may do anything. The seam is the one that RBAC will fill:
-//! a user, attributes, a decision.
+//! 1. the masters group may do everything, and so may the cluster's own components and its nodes;
+//! 2. everybody may read health and version;
+//! 3. RBAC: the roles that are bound to the user or one of its groups ([`rbac`]).
+//!
+//! [`rule`] says what a rule grants, [`escalation`] keeps users from granting what they do not
+//! have, [`reviews`](crate::handlers) ask the same chain the same question.
+
+pub(crate) mod escalation;
+pub(crate) mod rbac;
+pub(crate) mod rule;
 
 use api::resources::GroupResource;
 use api::status::Status;
 
+use crate::context::Context;
 use crate::pki::MASTERS_GROUP;
 use crate::user::User;
 
@@ -24,10 +32,12 @@ const COMPONENTS: &[&str] = &[
 ];
 
 /// What is being asked for.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Attributes<'a> {
     /// Something about a resource.
     Resource {
-        /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+        /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`, or
+        /// one of the verbs that are only asked about: `impersonate`, `bind`, `escalate`.
         verb: &'a str,
         /// API group.
         group: &'a str,
@@ -47,27 +57,53 @@ pub(crate) enum Attributes<'a> {
     },
 }
 
+/// The answer, with what made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// Whether the user may.
+    pub(crate) allowed: bool,
+    /// Why, for people; "" if there is nothing to say.
+    pub(crate) reason: String,
+}
+
 /// Decides.
 ///
 /// # Errors
 /// 401 for a user without credentials, 403 for one without the right.
-pub(crate) fn authorize(user: &User, attributes: &Attributes<'_>) -> Result<(), Status> {
-    if let Attributes::Path { verb: "get" | "head", path } = attributes
-        && PUBLIC.contains(path)
-    {
-        return Ok(());
+pub(crate) fn authorize(
+    context: &Context,
+    user: &User,
+    attributes: &Attributes<'_>,
+) -> Result<(), Status> {
+    let decision = decide(context, user, attributes);
+    if decision.allowed {
+        Ok(())
+    } else if user.is_anonymous() {
+        Err(Status::unauthorized())
+    } else {
+        Err(forbidden(user, attributes, &decision.reason))
     }
-    if user.is_anonymous() {
-        return Err(Status::unauthorized());
-    }
-    let trusted = user.is_in(MASTERS_GROUP)
-        || user.is_in("system:nodes")
-        || COMPONENTS.contains(&user.name());
-    if trusted { Ok(()) } else { Err(forbidden(user, attributes)) }
 }
 
-fn forbidden(user: &User, attributes: &Attributes<'_>) -> Status {
-    match attributes {
+/// Asks the chain.
+pub(crate) fn decide(context: &Context, user: &User, attributes: &Attributes<'_>) -> Decision {
+    if is_trusted(user) || is_public(attributes) {
+        return Decision { allowed: true, reason: String::new() };
+    }
+    context.policies.index(context).decide(user, attributes)
+}
+
+/// Whether a user may do everything, whatever the roles say.
+pub(crate) fn is_trusted(user: &User) -> bool {
+    user.is_in(MASTERS_GROUP) || user.is_in("system:nodes") || COMPONENTS.contains(&user.name())
+}
+
+fn is_public(attributes: &Attributes<'_>) -> bool {
+    matches!(attributes, Attributes::Path { verb: "get" | "head", path } if PUBLIC.contains(path))
+}
+
+fn forbidden(user: &User, attributes: &Attributes<'_>, reason: &str) -> Status {
+    let mut status = match attributes {
         Attributes::Path { verb, path } => Status::forbidden_path(user.name(), verb, path),
         Attributes::Resource { verb, group, resource, namespace, name } => {
             let quoted = api::field::go_quote;
@@ -85,54 +121,73 @@ fn forbidden(user: &User, attributes: &Attributes<'_>) -> Status {
             let plural = resource.split('/').next().unwrap_or_default().to_owned();
             Status::forbidden(&GroupResource::new((*group).to_owned(), plural), name, &detail)
         }
+    };
+    if !reason.is_empty() {
+        status.message.push_str(": ");
+        status.message.push_str(reason);
     }
+    status
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ask(user: &User, path: &str) -> u16 {
-        let attributes = Attributes::Path { verb: "get", path };
-        authorize(user, &attributes).map_or_else(|status| status.code, |()| 200)
+    #[test]
+    fn health_and_version_are_public() {
+        for (verb, path, want) in [
+            ("get", "/healthz", true),
+            ("head", "/readyz", true),
+            ("post", "/readyz", false),
+            ("get", "/livez/ping", false),
+            ("get", "/version", true),
+            ("get", "/version/", true),
+            ("get", "/versions", false),
+            ("get", "/api", false),
+            ("get", "/", false),
+        ] {
+            assert_eq!(is_public(&Attributes::Path { verb, path }), want, "{verb} {path}");
+        }
     }
 
     #[test]
-    fn anonymous_sees_health_and_version_only() {
-        let nobody = User::anonymous();
-        for (path, want) in [
-            ("/healthz", 200),
-            ("/livez/ping", 401),
-            ("/readyz", 200),
-            ("/version", 200),
-            ("/version/", 200),
-            ("/versions", 401),
-            ("/api", 401),
-            ("/", 401),
-        ] {
-            assert_eq!(ask(&nobody, path), want, "{path}");
-        }
-        assert_eq!(ask(&User::new("bob", vec![]), "/api"), 403);
-        assert_eq!(ask(&User::new("bob", vec!["system:masters".into()]), "/api"), 200);
-        assert_eq!(ask(&User::new("system:kube-scheduler", vec![]), "/api"), 200);
-        assert_eq!(ask(&User::new("system:node:n1", vec!["system:nodes".into()]), "/api"), 200);
+    fn masters_components_and_nodes_are_trusted() {
+        let user = |name: &str, group: &str| User::new(name, vec![group.to_owned()]);
+        assert!(is_trusted(&user("bob", "system:masters")));
+        assert!(is_trusted(&user("system:kube-scheduler", "x")));
+        assert!(is_trusted(&user("system:node:n1", "system:nodes")));
+        assert!(!is_trusted(&user("system:masters", "masters")));
+        assert!(!is_trusted(&User::anonymous()));
     }
 
     #[test]
     fn refusals_are_worded_as_kubernetes_words_them() {
         let bob = User::new("nobody", vec![]);
-        let attributes = Attributes::Resource {
+        let mut attributes = Attributes::Resource {
             verb: "list",
             group: "",
             resource: "pods",
             namespace: "gold",
             name: "",
         };
-        let status = authorize(&bob, &attributes).unwrap_err();
+        let refused = forbidden(&bob, &attributes, "");
+        let message = "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API \
+            group \"\" in the namespace \"gold\"";
+        assert_eq!(refused.message, message);
+        let reason = "RBAC: clusterrole.rbac.authorization.k8s.io \"x\" not found";
+        let refused = forbidden(&bob, &attributes, reason);
+        assert_eq!(refused.message, format!("{message}: {reason}"));
+        attributes = Attributes::Resource {
+            verb: "update",
+            group: "apps",
+            resource: "deployments/scale",
+            namespace: "",
+            name: "d",
+        };
         assert_eq!(
-            status.message,
-            "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" \
-             in the namespace \"gold\""
+            forbidden(&bob, &attributes, "").message,
+            "deployments.apps \"d\" is forbidden: User \"nobody\" cannot update resource \
+             \"deployments/scale\" in API group \"apps\" at the cluster scope"
         );
     }
 }

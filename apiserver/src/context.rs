@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allocation::Allocators;
 use crate::authn::Issuer;
+use crate::authz::rbac::Policies;
 use crate::cacher::{Cacher, Freshness};
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
+use crate::handlers::openapi::Documents;
 
 /// Shared by all requests.
 pub(crate) struct Context {
@@ -24,10 +26,14 @@ pub(crate) struct Context {
     pub(crate) allocators: Allocators,
     /// For health: asks whether the store answers.
     pub(crate) store_probe: StoreProbe,
+    /// The OpenAPI documents.
+    pub(crate) openapi: Documents,
     /// For logs: calls the node agents.
     pub(crate) kubelets: KubeletClient,
     /// Makes and checks ServiceAccount tokens.
     pub(crate) issuer: Issuer,
+    /// Roles and bindings, ready to be asked.
+    pub(crate) policies: Policies,
     /// Cancelled when the server stops: watches end, readiness is withdrawn.
     pub(crate) stopping: CancellationToken,
 }

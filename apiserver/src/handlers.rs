@@ -23,6 +23,7 @@ mod get;
 pub(crate) mod health;
 mod list;
 pub(crate) mod log;
+pub(crate) mod openapi;
 mod openid;
 mod page_token;
 mod patch;
@@ -55,6 +56,9 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
         return Ok(answer);
     }
     if let Some(answer) = openid::answer_path(&context.issuer, path) {
+        return Ok(answer);
+    }
+    if let Some(answer) = openapi::answer(context, request, path)? {
         return Ok(answer);
     }
     Ok(discovery::answer(request, path)?.unwrap_or_else(page_not_found))

@@ -20,12 +20,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::allocation::{Allocators, repair};
 use crate::authn::Issuer;
+use crate::authz::rbac::Policies;
 use crate::bootstrap::{self, BootstrapError};
 use crate::cacher::Feed;
 use crate::context::Context;
 use crate::expiry;
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
+use crate::handlers::openapi::Documents;
 use crate::pki::{self, Authority, PkiError};
 use crate::user::User;
 
@@ -201,8 +203,10 @@ impl Server {
             freshness,
             allocators,
             store_probe: StoreProbe::default(),
+            openapi: Documents::default(),
             kubelets,
             issuer,
+            policies: Policies::default(),
             stopping: stopping.clone(),
         });
         bootstrap::run(&context, config.service_cidr, advertise)

@@ -3,26 +3,26 @@
 use super::Error;
 
 /// The form of a field's value.
-pub(super) const VARINT: u8 = 0;
+pub(crate) const VARINT: u8 = 0;
 /// Eight bytes.
-pub(super) const FIXED64: u8 = 1;
+pub(crate) const FIXED64: u8 = 1;
 /// A length and that many bytes.
-pub(super) const LENGTH: u8 = 2;
+pub(crate) const LENGTH: u8 = 2;
 /// Four bytes.
-pub(super) const FIXED32: u8 = 5;
+pub(crate) const FIXED32: u8 = 5;
 
 /// Reads a message field by field.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
     /// The next field's number and wire type, `None` at the end.
-    pub(super) fn tag(&mut self) -> Result<Option<(u32, u8)>, Error> {
+    pub(crate) fn tag(&mut self) -> Result<Option<(u32, u8)>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -36,7 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number of up to 64 bits, seven to a byte, lowest first.
-    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Error> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let (byte, rest) = self.rest.split_first().ok_or(Error::Truncated)?;
@@ -50,14 +50,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Eight bytes, lowest first.
-    pub(super) fn fixed64(&mut self) -> Result<u64, Error> {
+    pub(crate) fn fixed64(&mut self) -> Result<u64, Error> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(Error::Truncated)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*bytes))
     }
 
     /// As many bytes as the length before them says.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Error> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let length = usize::try_from(self.varint()?).map_err(|_| Error::Truncated)?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(Error::Truncated)?;
         self.rest = rest;
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over a value.
-    pub(super) fn skip(&mut self, wire: u8) -> Result<(), Error> {
+    pub(crate) fn skip(&mut self, wire: u8) -> Result<(), Error> {
         match wire {
             VARINT => self.varint().map(|_| ()),
             FIXED64 => self.fixed64().map(|_| ()),
@@ -78,50 +78,50 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing is left.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
 /// Writes a message from its end to its beginning: a length stands before what it measures, and
 /// this way it is known when its turn comes.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     /// The bytes in reverse.
     reversed: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn with_capacity(capacity: usize) -> Writer {
+    pub(crate) fn with_capacity(capacity: usize) -> Writer {
         Writer { reversed: Vec::with_capacity(capacity) }
     }
 
     /// Bytes written so far: the mark for [`Writer::close`].
-    pub(super) fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.reversed.len()
     }
 
     /// Puts tag and length before everything written since `mark`.
-    pub(super) fn close(&mut self, number: u32, mark: usize) {
+    pub(crate) fn close(&mut self, number: u32, mark: usize) {
         let length = self.reversed.len() - mark;
         self.number(length as u64);
         self.tag(number, LENGTH);
     }
 
     /// A field of bytes.
-    pub(super) fn bytes(&mut self, number: u32, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, number: u32, bytes: &[u8]) {
         let mark = self.mark();
         self.reversed.extend(bytes.iter().rev());
         self.close(number, mark);
     }
 
     /// A field with a number.
-    pub(super) fn varint(&mut self, number: u32, value: u64) {
+    pub(crate) fn varint(&mut self, number: u32, value: u64) {
         self.number(value);
         self.tag(number, VARINT);
     }
 
     /// A field of eight bytes.
-    pub(super) fn fixed64(&mut self, number: u32, value: u64) {
+    pub(crate) fn fixed64(&mut self, number: u32, value: u64) {
         self.reversed.extend(value.to_be_bytes());
         self.tag(number, FIXED64);
     }
@@ -147,7 +147,7 @@ impl Writer {
     }
 
     /// The message.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
         self.reversed.reverse();
         self.reversed
     }

@@ -52,6 +52,7 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
         policy::rows(),
         rbac::rows(),
         storage::rows(),
+        apiextensions::rows(),
         scheduling::rows(),
         coordination::rows(),
         node::rows(),

@@ -11,7 +11,7 @@ use super::encoding::EventType;
 use super::filter::Filter;
 use super::object::{Change, Object};
 use super::sorted::Objects;
-use super::watcher::{Subscription, Watcher};
+use super::watcher::{Asker, Subscription, Watcher};
 
 /// How many changes the window holds. A client that was away for longer lists again.
 const WINDOW: usize = 4096;
@@ -137,6 +137,7 @@ impl Cacher {
             (state.snapshot(), state.lost.is_none())
         };
         let (watcher, queue) = Watcher::new(namespace, filter.clone(), bookmarks, now.revision);
+        let asker = watcher.asker();
         if live {
             watchers.push(watcher);
         }
@@ -146,7 +147,7 @@ impl Cacher {
         } else {
             Vec::new()
         };
-        Subscription { initial, revision: now.revision, replay: Vec::new(), queue }
+        Subscription { initial, revision: now.revision, replay: Vec::new(), queue, asker }
     }
 
     /// Starts a watch with what has happened after `after`.
@@ -167,8 +168,10 @@ impl Cacher {
         };
         let (watcher, queue) = Watcher::new(namespace, filter.clone(), bookmarks, after);
         let replay = changes.iter().filter_map(|change| watcher.sees(change)).collect();
+        let asker = watcher.asker();
         watchers.push(watcher);
-        Ok(Subscription { initial: Vec::new(), revision: revision.max(after), replay, queue })
+        let (initial, revision) = (Vec::new(), revision.max(after));
+        Ok(Subscription { initial, revision, replay, queue, asker })
     }
 
     /// Puts an object that the store has listed. Only before the feed goes live.
@@ -228,6 +231,13 @@ impl Cacher {
         for watcher in watchers.iter() {
             watcher.bookmark(revision);
         }
+    }
+
+    /// Sends a bookmark to one watcher now.
+    pub(crate) fn bookmark_for(&self, asker: &Asker) {
+        // What is up to the revision must be in the queue already, so no change may be between.
+        let _watchers = self.watchers.lock();
+        asker.bookmark(self.state.read().revision);
     }
 
     /// Ends every watch.

@@ -26,6 +26,12 @@ impl Objects {
         self.len
     }
 
+    /// Whether nothing has changed between the two: a copy of a value that somebody holds is made
+    /// before it is changed.
+    pub(crate) fn is(&self, other: &Objects) -> bool {
+        Arc::ptr_eq(&self.leaves, &other.leaves)
+    }
+
     /// The object under `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Object>> {
         let leaf = &self.leaves[self.leaf_of(key)?];

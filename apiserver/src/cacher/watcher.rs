@@ -43,6 +43,27 @@ pub(crate) struct Subscription {
     pub(crate) replay: Vec<(EventType, Arc<Object>)>,
     /// What happens from now on. Ends when the watcher is closed.
     pub(crate) queue: mpsc::Receiver<Delivery>,
+    /// Asks for a bookmark in the queue.
+    pub(crate) asker: Asker,
+}
+
+/// Asks for a bookmark out of turn. Does not keep the watcher open.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    /// Revisions up to here are nothing new to the client.
+    pub(super) after: Revision,
+    pub(super) queue: mpsc::WeakSender<Delivery>,
+}
+
+impl Asker {
+    /// Says that everything up to `revision` is in the queue, if there is room to say so.
+    pub(super) fn bookmark(&self, revision: Revision) {
+        if revision > self.after
+            && let Some(queue) = self.queue.upgrade()
+        {
+            let _ = queue.try_send(Delivery::Bookmark(revision));
+        }
+    }
 }
 
 impl Watcher {
@@ -54,6 +75,11 @@ impl Watcher {
     ) -> (Watcher, mpsc::Receiver<Delivery>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         (Watcher { namespace: namespace.into(), filter, bookmarks, after, queue: sender }, receiver)
+    }
+
+    /// What its client asks for bookmarks with.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { after: self.after, queue: self.queue.downgrade() }
     }
 
     /// What this watcher is told about a change, if anything.

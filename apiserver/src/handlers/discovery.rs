@@ -1,10 +1,10 @@
-//! What there is: `/api`, `/apis` (in the old and the aggregated form) and `/openapi/v3`.
+//! What there is: `/api` and `/apis`, in the old and the aggregated form.
 //!
 //! The documents are made from the table; they change only with it, so clients may ask whether
 //! theirs is still good (`If-None-Match`) and kubectl does so on every command.
 
+use api::discovery;
 use api::status::Status;
-use api::{discovery, openapi};
 use http::{HeaderValue, StatusCode, header};
 use ring::digest;
 use serde_json::Value;
@@ -37,9 +37,6 @@ pub(super) fn answer(request: &Request, path: &str) -> Result<Option<Answer>, St
         ["apis", group] => discovery::group(rows, group),
         ["api", version] => discovery::resource_list(rows, "", version),
         ["apis", group, version] => discovery::resource_list(rows, group, version),
-        ["openapi", "v3"] => Some(openapi::index(rows)),
-        ["openapi", "v3", "api", version] => openapi::document(rows, "", version),
-        ["openapi", "v3", "apis", group, version] => openapi::document(rows, group, version),
         [""] => Some(roots()),
         _ => None,
     };
@@ -95,6 +92,7 @@ fn roots() -> Value {
         "/apis".to_owned(),
         "/healthz".to_owned(),
         "/livez".to_owned(),
+        "/openapi/v2".to_owned(),
         "/openapi/v3".to_owned(),
         "/openid/v1/jwks".to_owned(),
         "/readyz".to_owned(),

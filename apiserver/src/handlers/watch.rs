@@ -6,6 +6,10 @@
 //! | `resourceVersion=N` | what happened after N; 410 if that is forgotten |
 //! | `sendInitialEvents=true` | an ADDED event per object, then a bookmark annotated `k8s.io/initial-events-end` |
 //! | `sendInitialEvents=false` | nothing: events from now (or from N) on |
+//!
+//! Without `resourceVersion`, or with 0, `sendInitialEvents=true` is understood. The bookmarks, that
+//! after the initial events too, are for those who say `allowWatchBookmarks=true`: one about each
+//! minute, and one shortly before the end.
 
 use std::time::Duration;
 
@@ -69,7 +73,8 @@ pub(super) async fn watch(
     let after_initial = (initial == Some(true) && options.bookmarks)
         .then(|| bookmark(media, &kind, &api_version, subscription.revision, true));
     let life = options.timeout.unwrap_or_else(|| MIN_LIFE + MIN_LIFE.mul_f64(unit()));
-    let body = WatchBody::new(
+    let asker = subscription.asker.clone();
+    let mut body = WatchBody::new(
         subscription,
         form(target, accepted)?,
         Box::new(move |revision| bookmark(media, &kind, &api_version, revision, false)),
@@ -77,6 +82,10 @@ pub(super) async fn watch(
         life,
         context.stopping.clone(),
     );
+    if options.bookmarks {
+        let cache = target.cache.clone();
+        body = body.with_farewell(life, move || cache.bookmark_for(&asker));
+    }
     Ok(answer(media, Body::watch(body)))
 }
 

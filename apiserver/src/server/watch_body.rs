@@ -15,6 +15,9 @@ use crate::cacher::{Delivery, EventType, Object, Subscription};
 
 /// Frames that are ready at the same time are joined up to this size.
 const BLOCK: usize = 64 * 1024;
+/// How long before its end a watch asks for a last bookmark, from which its client goes on (as
+/// kube-apiserver's cacher). A shorter watch gets none.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Makes the frame of an event and its object.
 pub(crate) type Framer = Box<dyn FnMut(EventType, &Object) -> Bytes + Send>;
@@ -37,6 +40,8 @@ pub(crate) struct WatchBody {
     queue: tokio::sync::mpsc::Receiver<Delivery>,
     /// Makes the frame of a bookmark.
     bookmark: Box<dyn Fn(Revision) -> Bytes + Send>,
+    /// Asks for the last bookmark, and when; taken when that has been done.
+    farewell: Option<(Pin<Box<Sleep>>, Box<dyn FnOnce() + Send>)>,
     deadline: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
@@ -59,10 +64,23 @@ impl WatchBody {
             replay: subscription.replay.into_iter(),
             queue: subscription.queue,
             bookmark,
+            farewell: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
             shutdown: Box::pin(shutdown.cancelled_owned()),
             ended: false,
         }
+    }
+
+    /// Has `ask` called shortly before the end; it puts a bookmark into the queue.
+    pub(crate) fn with_farewell(
+        mut self,
+        timeout: Duration,
+        ask: impl FnOnce() + Send + 'static,
+    ) -> WatchBody {
+        self.farewell = timeout
+            .checked_sub(FAREWELL)
+            .map(|wait| (Box::pin(tokio::time::sleep(wait)), Box::new(ask) as Box<_>));
+        self
     }
 
     /// The next block of frames.
@@ -75,6 +93,10 @@ impl WatchBody {
         if over {
             self.ended = true;
             return Poll::Ready(None);
+        }
+        let due = |(wait, _): &mut (Pin<Box<Sleep>>, _)| wait.as_mut().poll(context).is_ready();
+        if let Some((_, ask)) = self.farewell.take_if(due) {
+            ask();
         }
         let mut block = Block::default();
         while block.len() < BLOCK {

@@ -43,7 +43,8 @@ pub(crate) struct ListOptions {
     pub(crate) watch: bool,
     /// `allowWatchBookmarks`.
     pub(crate) bookmarks: bool,
-    /// `sendInitialEvents`, which a watch may say either way or not at all.
+    /// `sendInitialEvents`, which a watch may say either way or not at all; one that names no
+    /// version has said yes.
     pub(crate) initial_events: Option<bool>,
     /// `timeoutSeconds`.
     pub(crate) timeout: Option<Duration>,
@@ -53,16 +54,22 @@ impl ListOptions {
     /// Reads and checks the parameters.
     ///
     /// # Errors
-    /// 400 for a number that is none, 422 for combinations that mean nothing.
+    /// 400 for a number that is none and for a version of a continued list, 422 for other
+    /// combinations that mean nothing.
     pub(crate) fn parse(query: &Query) -> Result<ListOptions, Status> {
         let watch = query.flag("watch").unwrap_or(false);
         let (limit, timeout) = (query.number("limit")?, query.number("timeoutSeconds")?);
         let version = query.get("resourceVersion");
         let matching = query.get("resourceVersionMatch");
         let continue_token = query.get("continue").to_owned();
-        let initial_events = query.flag("sendInitialEvents");
+        let mut initial_events = query.flag("sendInitialEvents");
+        check(watch, version, matching, &continue_token, initial_events)?;
         let revision = parse_version(version)?;
-        check_match(watch, version, matching, &continue_token, initial_events)?;
+        // A watch from nowhere, or from anywhere, begins with everything there is, and says when
+        // it has been through, as if that had been asked for.
+        if watch && initial_events.is_none() && matches!(version, "" | "0") {
+            initial_events = Some(true);
+        }
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
         let moment = match (revision, matching) {
             (None, _) => Moment::Consistent,
@@ -109,7 +116,8 @@ pub(crate) fn parse_version(version: &str) -> Result<Option<Revision>, Status> {
     })
 }
 
-fn check_match(
+/// Checks `resourceVersionMatch`, `sendInitialEvents` and what they may be combined with.
+fn check(
     watch: bool,
     version: &str,
     matching: &str,
@@ -118,42 +126,47 @@ fn check_match(
 ) -> Result<(), Status> {
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
-    let mut forbid = |path: &Path, detail: &str| errors.push(FieldError::forbidden(path, detail));
-    if watch {
-        if initial_events.is_some() && matching.is_empty() {
-            let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-            forbid(&path, detail);
-        } else if initial_events.is_none() && !matching.is_empty() {
-            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
-                          provided";
-            forbid(&path, detail);
-        } else if !matches!(matching, "" | "NotOlderThan") {
-            let values = ["NotOlderThan"];
-            errors.push(FieldError::not_supported(&path, matching, &values));
+    let mut forbid = |detail: &str| errors.push(FieldError::forbidden(&path, detail));
+    if watch && initial_events.is_some() && matching != "NotOlderThan" {
+        forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    }
+    if !matching.is_empty() {
+        if watch && initial_events.is_none() {
+            forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
         }
-    } else {
-        if initial_events.is_some() {
-            let path = Path::new("sendInitialEvents");
-            forbid(&path, "sendInitialEvents is forbidden for list");
+        if !watch && version.is_empty() {
+            forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
         }
-        if !matching.is_empty() && version.is_empty() {
-            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
-            forbid(&path, detail);
-        } else if !matching.is_empty() && !continue_token.is_empty() {
-            forbid(&path, "resourceVersionMatch is forbidden when continue is provided");
-        } else if !matches!(matching, "" | "Exact" | "NotOlderThan") {
-            let values = ["Exact", "NotOlderThan", ""];
-            errors.push(FieldError::not_supported(&path, matching, &values));
-        } else if matching == "Exact" && version == "0" {
+        if !watch && !continue_token.is_empty() {
+            forbid("resourceVersionMatch is forbidden when continue is provided");
+        }
+        let supported: &[&str] =
+            if watch { &["NotOlderThan"] } else { &["Exact", "NotOlderThan", ""] };
+        if !supported.contains(&matching) {
+            errors.push(FieldError::not_supported(&path, matching, supported));
+        }
+        if watch && !continue_token.is_empty() {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(&path, detail));
+        }
+        if !watch && matching == "Exact" && version == "0" {
             let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
-            forbid(&path, detail);
+            errors.push(FieldError::forbidden(&path, detail));
         }
     }
-    if errors.is_empty() {
-        return Ok(());
+    if !watch && initial_events.is_some() {
+        let detail = "sendInitialEvents is forbidden for list";
+        errors.push(FieldError::forbidden(&Path::new("sendInitialEvents"), detail));
     }
-    let kind = GroupKind::new("meta.k8s.io", "ListOptions");
-    Err(Status::invalid(&kind, "", &errors))
+    if !errors.is_empty() {
+        let kind = GroupKind::new("meta.k8s.io", "ListOptions");
+        return Err(Status::invalid(&kind, "", &errors));
+    }
+    if !watch && !continue_token.is_empty() && !matches!(version, "" | "0") {
+        let message = "specifying resource version is not allowed when using continue";
+        return Err(Status::bad_request(message));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,42 +177,121 @@ mod tests {
         ListOptions::parse(&Query::parse(query))
     }
 
+    /// Every combination of the parameters that say which moment is meant, with what it means.
     #[test]
     fn moments() {
-        for (query, want) in [
-            ("", Moment::Consistent),
-            ("limit=500", Moment::Consistent),
-            ("resourceVersion=0", Moment::Any),
-            ("resourceVersion=0&limit=500", Moment::Any),
-            ("resourceVersion=7", Moment::NotOlderThan(Revision(7))),
-            ("resourceVersion=7&limit=2", Moment::Exact(Revision(7))),
-            (
-                "resourceVersion=7&limit=2&resourceVersionMatch=NotOlderThan",
-                Moment::NotOlderThan(Revision(7)),
-            ),
-            ("resourceVersion=7&resourceVersionMatch=Exact", Moment::Exact(Revision(7))),
-            ("resourceVersion=7&limit=2&watch=1", Moment::NotOlderThan(Revision(7))),
+        use Moment::{Any, Consistent, Exact, NotOlderThan};
+        let seven = Revision(7);
+        for (version, limit, matching, list_means, watch_means) in [
+            ("", "", "", Ok(Consistent), Ok(Consistent)),
+            ("", "2", "", Ok(Consistent), Ok(Consistent)),
+            ("", "", "Exact", Err(422), Err(422)),
+            ("", "2", "Exact", Err(422), Err(422)),
+            ("", "", "NotOlderThan", Err(422), Err(422)),
+            ("", "2", "NotOlderThan", Err(422), Err(422)),
+            ("0", "", "", Ok(Any), Ok(Any)),
+            ("0", "2", "", Ok(Any), Ok(Any)),
+            ("0", "", "Exact", Err(422), Err(422)),
+            ("0", "2", "Exact", Err(422), Err(422)),
+            ("0", "", "NotOlderThan", Ok(Any), Err(422)),
+            ("0", "2", "NotOlderThan", Ok(Any), Err(422)),
+            ("7", "", "", Ok(NotOlderThan(seven)), Ok(NotOlderThan(seven))),
+            // Without a match rule a page of a list at a version is exact, a whole list is not.
+            ("7", "2", "", Ok(Exact(seven)), Ok(NotOlderThan(seven))),
+            ("7", "", "Exact", Ok(Exact(seven)), Err(422)),
+            ("7", "2", "Exact", Ok(Exact(seven)), Err(422)),
+            ("7", "", "NotOlderThan", Ok(NotOlderThan(seven)), Err(422)),
+            ("7", "2", "NotOlderThan", Ok(NotOlderThan(seven)), Err(422)),
+            ("7", "2", "Sometimes", Err(422), Err(422)),
+            ("x", "", "", Err(400), Err(400)),
+            ("-1", "", "", Err(400), Err(400)),
         ] {
-            assert_eq!(list(query).unwrap().moment, want, "{query}");
+            let mut query = String::new();
+            for (key, value) in
+                [("resourceVersion", version), ("limit", limit), ("resourceVersionMatch", matching)]
+            {
+                if !value.is_empty() {
+                    query.push_str(&format!("&{key}={value}"));
+                }
+            }
+            let moment = |query: &str| {
+                list(query).map(|options| options.moment).map_err(|status| status.code)
+            };
+            assert_eq!(moment(&query), list_means, "list {query}");
+            assert_eq!(moment(&format!("watch=1{query}")), watch_means, "watch {query}");
+            if list_means.is_ok() {
+                let continued = format!("continue=c{query}");
+                let want = match (version, matching) {
+                    (_, "Exact" | "NotOlderThan") => Err(422),
+                    ("" | "0", _) => list_means,
+                    _ => Err(400),
+                };
+                assert_eq!(moment(&continued), want, "continued {query}");
+            }
         }
     }
 
     #[test]
-    fn combinations_that_mean_nothing() {
-        for (query, code) in [
-            ("resourceVersion=x", 400),
-            ("resourceVersion=-1", 400),
-            ("resourceVersionMatch=Exact", 422),
-            ("resourceVersionMatch=Sometimes&resourceVersion=1", 422),
-            ("resourceVersionMatch=Exact&resourceVersion=0", 422),
-            ("sendInitialEvents=true", 422),
-            ("watch=true&sendInitialEvents=true", 422),
-            ("watch=true&resourceVersionMatch=NotOlderThan&resourceVersion=1", 422),
+    fn initial_events_are_asked_for() {
+        let rule = "resourceVersionMatch=NotOlderThan";
+        for (query, want) in [
+            ("watch=1".to_owned(), Some(true)),
+            ("watch=1&resourceVersion=0".to_owned(), Some(true)),
+            ("watch=1&resourceVersion=7".to_owned(), None),
+            (format!("watch=1&sendInitialEvents=true&{rule}"), Some(true)),
+            (format!("watch=1&sendInitialEvents=false&{rule}"), Some(false)),
+            (format!("watch=1&sendInitialEvents=true&resourceVersion=7&{rule}"), Some(true)),
+            (String::new(), None),
         ] {
-            assert_eq!(list(query).map(|_| ()).unwrap_err().code, code, "{query}");
+            assert_eq!(list(&query).expect("valid").initial_events, want, "{query}");
         }
-        let ok = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-        assert_eq!(list(ok).unwrap().initial_events, Some(true));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said() {
+        let requires = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        let unless = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is \
+                      provided";
+        let continued = "resourceVersionMatch is forbidden when continue is provided";
+        let versionless = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        let at = "resourceVersionMatch";
+        for (query, want) in [
+            ("watch=1&sendInitialEvents=false", format!("{at}: Forbidden: {requires}")),
+            ("watch=1&resourceVersionMatch=NotOlderThan", format!("{at}: Forbidden: {unless}")),
+            (
+                "watch=1&sendInitialEvents=true&resourceVersionMatch=Exact",
+                format!(
+                    "[{at}: Forbidden: {requires}, {at}: Unsupported value: \"Exact\": supported \
+                     values: \"NotOlderThan\"]"
+                ),
+            ),
+            (
+                "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&continue=c",
+                format!("{at}: Forbidden: {continued}"),
+            ),
+            (
+                "continue=c&resourceVersionMatch=Exact",
+                format!("[{at}: Forbidden: {versionless}, {at}: Forbidden: {continued}]"),
+            ),
+            (
+                "resourceVersion=1&resourceVersionMatch=Sometimes",
+                format!(
+                    "{at}: Unsupported value: \"Sometimes\": supported values: \"Exact\", \
+                     \"NotOlderThan\", \"\""
+                ),
+            ),
+            (
+                "sendInitialEvents=true",
+                "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list".to_owned(),
+            ),
+        ] {
+            let status = list(query).expect_err("refused");
+            let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {want}");
+            assert_eq!((status.code, status.message), (422, message), "{query}");
+        }
+        let status = list("continue=c&resourceVersion=7").expect_err("refused");
+        let message = "specifying resource version is not allowed when using continue";
+        assert_eq!((status.code, &*status.message), (400, message));
     }
 
     #[test]

@@ -1,0 +1,10 @@
+//! Kinds of `apiextensions.k8s.io`.
+
+mod custom_resource_definition;
+mod names;
+mod versions;
+
+pub(crate) use custom_resource_definition::CustomResourceDefinition;
+
+#[cfg(test)]
+mod tests;
