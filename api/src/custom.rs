@@ -25,7 +25,7 @@ mod strategy;
 pub(crate) mod structural;
 mod validate;
 
-pub use row::rows;
+pub use row::{by_priority, rows};
 pub use status::{Acceptance, accept, is_established, terminating};
 
 pub(crate) use columns::Columns;

@@ -47,8 +47,7 @@ impl Decoded {
 /// # Errors
 /// 400 with Kubernetes' words for malformed JSON, another kind, or a field of the wrong type.
 pub fn decode(resource: &Resource, body: &[u8]) -> Result<Decoded, Status> {
-    let decoded =
-        decode_as(&resource.schema_type, &resource.api_version(), &resource.kind, body)?;
+    let decoded = decode_as(&resource.schema_type, &resource.api_version(), &resource.kind, body)?;
     clean(resource, decoded)
 }
 
@@ -106,8 +105,7 @@ pub(crate) fn duplicate_keys(body: &[u8]) -> Result<Vec<String>, String> {
 /// # Errors
 /// Those of [`decode`].
 pub fn check(resource: &Resource, object: Value) -> Result<Decoded, Status> {
-    let decoded =
-        check_as(&resource.schema_type, &resource.api_version(), &resource.kind, object)?;
+    let decoded = check_as(&resource.schema_type, &resource.api_version(), &resource.kind, object)?;
     clean(resource, decoded)
 }
 

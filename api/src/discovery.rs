@@ -261,6 +261,7 @@ mod tests {
             "/apis/storage.k8s.io/v1",
             "/apis/scheduling.k8s.io/v1",
             "/apis/node.k8s.io/v1",
+            "/apis/flowcontrol.apiserver.k8s.io/v1",
         ] {
             let (group, version) =
                 path.strip_prefix("/apis/").and_then(|p| p.split_once('/')).unwrap_or(("", "v1"));

@@ -21,6 +21,7 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod event_v1;
+pub(crate) mod flowcontrol;
 pub(crate) mod lease;
 pub(crate) mod namespace;
 pub(crate) mod networking;
@@ -182,11 +183,14 @@ pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
     *new = kept;
 }
 
-/// Takes only the status from `new`, and the version it is based on; even the metadata stays.
+/// Takes only the status from `new`, the version it is based on, and who owns its fields by now;
+/// even the rest of the metadata stays.
 pub(crate) fn keep_all_but_status_alone(new: &mut Value, old: &Value) {
     let mut kept = old.clone();
     keep_field(&mut kept, new, "status");
-    keep_field(&mut kept["metadata"], &new["metadata"], "resourceVersion");
+    for field in ["resourceVersion", "managedFields"] {
+        keep_field(&mut kept["metadata"], &new["metadata"], field);
+    }
     *new = kept;
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod core;
 pub(crate) mod discovery;
 mod endpoints;
 pub(crate) mod event;
+pub(crate) mod flowcontrol;
 pub(crate) mod networking;
 pub(crate) mod node;
 pub(crate) mod pod;
@@ -25,6 +26,7 @@ pub(crate) mod service;
 pub(crate) mod storage;
 pub(crate) mod volume;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -46,13 +48,20 @@ pub struct Printer {
     cells: fn(&Value, Timestamp) -> Vec<Value>,
     /// What marks a row, as kubectl dims the rows of pods that have ended.
     conditions: fn(&Value) -> Option<Value>,
+    /// How the rows of a list are sorted, where it is not by name.
+    order: Option<fn(&Value, &Value) -> Ordering>,
     /// The columns of a custom resource, which follow the name.
     custom: Option<Arc<Columns>>,
 }
 
 impl Printer {
     const fn new(columns: &'static str, cells: fn(&Value, Timestamp) -> Vec<Value>) -> Self {
-        Self { columns, cells, conditions: |_| None, custom: None }
+        Self { columns, cells, conditions: |_| None, order: None, custom: None }
+    }
+
+    const fn ordered(mut self, order: fn(&Value, &Value) -> Ordering) -> Self {
+        self.order = Some(order);
+        self
     }
 
     /// The name, and the columns of a custom resource.
@@ -119,6 +128,10 @@ pub fn render(
     with_columns: bool,
     now: Timestamp,
 ) -> Value {
+    let mut objects = objects.to_vec();
+    if let Some(order) = resource.printer.order {
+        objects.sort_by(|a, b| order(a, b));
+    }
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {

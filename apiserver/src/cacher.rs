@@ -30,10 +30,11 @@ mod sorted;
 mod watcher;
 
 pub(crate) use encoding::EventType;
-pub(crate) use feed::Feed;
 pub use feed::FeedError;
+pub(crate) use feed::{Feed, FeedHandle};
 pub(crate) use filter::Filter;
 pub(crate) use freshness::Freshness;
 pub(crate) use object::Object;
-pub(crate) use resource::{Cacher, Past, Snapshot, select};
+pub(crate) use resource::{Cacher, Past, Snapshot};
+pub(crate) use sorted::Objects;
 pub(crate) use watcher::{Delivery, Subscription};

@@ -10,6 +10,7 @@ use crate::allocation::Allocators;
 use crate::authn::Issuer;
 use crate::authz::rbac::Policies;
 use crate::cacher::{Cacher, Freshness};
+use crate::crd::Registry;
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
 use crate::handlers::openapi::Documents;
@@ -18,8 +19,10 @@ use crate::handlers::openapi::Documents;
 pub(crate) struct Context {
     /// The durable truth.
     pub(crate) store: Store,
-    /// A cache per stored resource, in table order.
+    /// A cache per stored built-in resource, in table order.
     pub(crate) caches: Vec<Arc<Cacher>>,
+    /// Custom resources and their caches.
+    pub(crate) custom: Registry,
     /// How far the caches have come.
     pub(crate) freshness: Freshness,
     /// Service addresses and node ports.
@@ -39,7 +42,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The cache of a resource.
+    /// The cache of a built-in resource.
     pub(crate) fn cache(&self, resource: &Resource) -> Option<&Arc<Cacher>> {
         self.caches.iter().find(|cache| {
             let row = cache.resource();

@@ -108,28 +108,37 @@ fn compressed(answer: Answer) -> Answer {
 
 async fn route(context: &Context, mut request: Request) -> Handled {
     authn::authenticate(context, &mut request).await?;
+    authn::impersonate(context, &mut request)?;
     let path = request.parts.uri.path();
     let method = &request.parts.method;
     let Some(named) = info::parse(path) else {
         let verb = method.as_str().to_ascii_lowercase();
-        authorize(&request.user, &Attributes::Path { verb: &verb, path })?;
+        authorize(context, &request.user, &Attributes::Path { verb: &verb, path })?;
         return handlers::paths(context, &request).await;
     };
     let query = Query::parse(request.query());
     let watch = query.flag("watch").unwrap_or(false);
+    // A list of the one object of a name is a question about that object.
+    let selected = info::selected_name(query.get("fieldSelector"));
     let full = if named.subresource.is_empty() {
         named.resource.clone()
     } else {
-        format!("{}/{}", named.resource, named.subresource)
+        // What follows (as in `proxy/a/b`) is for whoever it is sent to.
+        let below = named.subresource.split('/').next().unwrap_or_default();
+        format!("{}/{below}", named.resource)
     };
+    let verb = info::verb(method, &named, watch);
+    let of_itself = named.group.is_empty() && named.resource == "namespaces";
     authorize(
+        context,
         &request.user,
         &Attributes::Resource {
-            verb: info::verb(method, &named, watch),
+            verb,
             group: &named.group,
             resource: &full,
-            namespace: &named.namespace,
-            name: &named.name,
+            // Whoever has rights in a namespace may have some on the namespace itself.
+            namespace: if of_itself { &named.name } else { &named.namespace },
+            name: if named.name.is_empty() && verb != "create" { &selected } else { &named.name },
         },
     )?;
     match find(context, named, query)? {
@@ -160,8 +169,7 @@ fn find(
     path: ResourcePath,
     query: Query,
 ) -> Result<Option<(Target, String)>, Status> {
-    let row = api::resources::by_path(&path.group, &path.version, &path.resource);
-    let Some(row) = row else { return Ok(None) };
+    let Some((row, cache)) = served(context, &path) else { return Ok(None) };
     let scoped = if row.namespaced() {
         // `/api/v1/pods` lists all namespaces; an object without its namespace is nothing.
         !path.namespace.is_empty() || path.name.is_empty()
@@ -171,11 +179,20 @@ fn find(
     if !scoped || (!path.subresource.is_empty() && row.subresource(&path.subresource).is_none()) {
         return Ok(None);
     }
-    // A row that stores nothing (bindings) acts on pods.
-    let cache = context.cache(row).unwrap_or_else(|| context.core("pods")).clone();
-    let target =
-        Target { resource: row.clone(), cache, namespace: path.namespace, name: path.name, query };
+    let target = Target { resource: row, cache, namespace: path.namespace, name: path.name, query };
     Ok(Some((target, path.subresource)))
+}
+
+/// The row of a path, built-in or custom, and its cache.
+fn served(context: &Context, path: &ResourcePath) -> Option<(Arc<Resource>, Arc<Cacher>)> {
+    let (group, version, plural) = (&path.group, &path.version, &path.resource);
+    if let Some(row) = api::resources::by_path(group, version, plural) {
+        // A row that stores nothing (bindings) acts on pods.
+        let cache = context.cache(row).unwrap_or_else(|| context.core("pods"));
+        return Some((row.clone(), cache.clone()));
+    }
+    let cache = context.custom.find(group, version, plural)?;
+    Some((cache.resource().clone(), cache))
 }
 
 async fn resource(context: &Context, target: Target, mut request: Request) -> Handled {

@@ -129,7 +129,8 @@ mod tests {
         put("core/pods/default/old", "2026-11-21T08:00:00Z").await;
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         let table = api::resources::table();
-        let (caches, _) = Feed::start(store.clone(), table, &tracker, stop.clone()).await.unwrap();
+        let (caches, _, _) =
+            Feed::start(store.clone(), table, &tracker, stop.clone()).await.unwrap();
         let events = caches.iter().find(|cache| cache.prefix() == "core/events/").unwrap();
         sweep(&store, events, at()).await;
         let left = store.list("core/", store::Page::default()).await.unwrap().items;

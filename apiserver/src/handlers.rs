@@ -9,6 +9,7 @@ use crate::request::Request;
 use crate::response::Handled;
 use crate::writing::Part;
 
+mod access_review;
 mod apply;
 mod binding;
 mod component_statuses;
@@ -38,7 +39,7 @@ mod watch;
 pub(crate) use binding::bind;
 pub(crate) use component_statuses::{get as component_status, list as component_statuses};
 pub(crate) use create::{create, new as create_object};
-pub(crate) use delete::delete;
+pub(crate) use delete::{DeleteOptions, delete, one as delete_object};
 pub(crate) use delete_collection::delete_collection;
 pub(crate) use get::get;
 pub(crate) use list::list;
@@ -61,7 +62,7 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
     if let Some(answer) = openapi::answer(context, request, path)? {
         return Ok(answer);
     }
-    Ok(discovery::answer(request, path)?.unwrap_or_else(page_not_found))
+    Ok(discovery::answer(context, request, path)?.unwrap_or_else(page_not_found))
 }
 
 /// Subresources that show the object itself, and change the part of it that they are named after.

@@ -11,7 +11,8 @@
 //!    compare-and-set in the store, whose echo updates the cache.
 //! 6. `expiry` forgets Events that nobody has repeated for an hour; `allocation` gives out Service
 //!    addresses and node ports and repairs their claims every three minutes.
-//! 7. Whatever is refused becomes a Kubernetes `Status` in `response`.
+//! 7. `crd` serves custom resources: rows of the table that definitions add at run time.
+//! 8. Whatever is refused becomes a Kubernetes `Status` in `response`.
 //!
 //! [`pki`] makes the certificates that all of this rests on.
 //!
@@ -25,6 +26,7 @@ mod authz;
 mod bootstrap;
 mod cacher;
 mod context;
+mod crd;
 mod dispatch;
 mod expiry;
 mod handlers;

@@ -48,20 +48,25 @@ pub(crate) fn protobuf_body(media_type: &'static str, body: Body) -> Answer {
 }
 
 /// The answer in the encoding that was negotiated. Translates the JSON that handlers make of one
-/// object or Status; what has no protobuf form (a Table, a log), or is in protobuf already (lists,
-/// watches), stays as it is.
+/// object or Status; what has no such form (a log, a Table in protobuf), or is in it already
+/// (lists, watches), stays as it is.
 pub(crate) fn in_media(answer: Answer, media: Media) -> Answer {
     let json = HeaderValue::from_static("application/json");
     if media == Media::Json || answer.headers().get(header::CONTENT_TYPE) != Some(&json) {
         return answer;
     }
-    let written = answer.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
-    let Some(written) = written.and_then(|value| api::protobuf::write(&value)) else {
-        return answer;
-    };
+    let value = answer.body().bytes().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let written = value.and_then(|value| match media {
+        Media::Yaml => serde_saphyr::to_string(&value).ok().map(String::into_bytes),
+        _ => api::protobuf::write(&value),
+    });
+    let Some(written) = written else { return answer };
     let mut answer = answer.map(|_| Body::whole(written));
-    let media_type = HeaderValue::from_static(api::protobuf::MEDIA_TYPE);
-    answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    let media_type = match media {
+        Media::Yaml => "application/yaml",
+        _ => api::protobuf::MEDIA_TYPE,
+    };
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer
 }
 

@@ -24,6 +24,7 @@ use crate::authz::rbac::Policies;
 use crate::bootstrap::{self, BootstrapError};
 use crate::cacher::Feed;
 use crate::context::Context;
+use crate::crd::{Controller, Registry};
 use crate::expiry;
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
@@ -185,7 +186,7 @@ impl Server {
         let tracker = TaskTracker::new();
         let table = api::resources::table();
         let feed = Feed::start(config.store.clone(), table, &tracker, stopping.clone());
-        let (caches, freshness) = feed
+        let (caches, freshness, feed) = feed
             .await
             .map_err(|source| BindError::Bootstrap { source: BootstrapError::Feed { source } })?;
         let allocators =
@@ -200,6 +201,7 @@ impl Server {
         let context = Arc::new(Context {
             store: config.store,
             caches,
+            custom: Registry::new(),
             freshness,
             allocators,
             store_probe: StoreProbe::default(),
@@ -212,6 +214,8 @@ impl Server {
         bootstrap::run(&context, config.service_cidr, advertise)
             .await
             .map_err(|source| BindError::Bootstrap { source })?;
+        let definitions = Controller::start(context.clone(), feed).await;
+        tracker.spawn(definitions.run(stopping.clone()));
         tracker.spawn(expiry::run(context.clone(), stopping.clone()));
         tracker.spawn(repair::run(context.clone(), config.repair_every, stopping));
         Ok(Server {

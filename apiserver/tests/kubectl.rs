@@ -371,3 +371,55 @@ fn objects_made_by_flags() {
     assert!(cluster.ok("describe namespace demo").contains("Active"));
     assert!(cluster.ok("describe role reader").contains("pods"));
 }
+
+/// What kubectl knows about kinds it learns from the OpenAPI documents.
+#[test]
+fn explaining() {
+    let Some(cluster) = Cluster::start() else { return };
+    let pods = cluster.ok("explain pods --recursive");
+    assert!(pods.starts_with("KIND:       Pod\nVERSION:    v1\n"), "{pods}");
+    for line in [
+        "\n  spec\t<PodSpec>\n",
+        "\n    containers\t<[]Container> -required-\n",
+        "\n        containerPort\t<integer> -required-\n",
+        "\n    nodeSelector\t<map[string]string>\n",
+        "\n  metadata\t<ObjectMeta>\n",
+    ] {
+        assert!(pods.contains(line), "{line:?} in {pods}");
+    }
+    let strategy = cluster.ok("explain deployment.spec.strategy");
+    assert!(strategy.starts_with("GROUP:      apps\nKIND:       Deployment\n"), "{strategy}");
+    assert!(strategy.contains("FIELD: strategy <DeploymentStrategy>"), "{strategy}");
+    assert!(strategy.contains("rollingUpdate\t<RollingUpdateDeployment>"), "{strategy}");
+    let error = cluster.refused("explain deployment.spec.nope");
+    assert!(error.contains("field \"nope\" does not exist"), "{error}");
+    let old = cluster.ok("explain pods.spec.containers --output plaintext-openapiv2");
+    assert!(old.contains("KIND:     Pod\n") && old.contains("livenessProbe\t<Object>"), "{old}");
+    for row in api::resources::table().iter().filter(|row| row.group == "storage.k8s.io") {
+        let explained = cluster.ok(&format!("explain {}.{}", row.plural, row.group));
+        assert!(explained.contains(&format!("KIND:       {}", row.kind)), "{explained}");
+    }
+}
+
+/// Patches that kubectl makes with the merge keys of the OpenAPI documents.
+#[test]
+fn applying_merges_lists_by_their_keys() {
+    let Some(cluster) = Cluster::start() else { return };
+    let two = POD
+        .replace("spec:", "spec:\n  activeDeadlineSeconds: 60")
+        .replace("'nginx:1'}", "'nginx:1'}\n  - {name: d, image: 'redis:1'}");
+    cluster.file("pod.yaml", &two);
+    cluster.ok("apply -f pod.yaml --validate=strict");
+    cluster.file("pod.yaml", &two.replace("redis:1", "redis:2"));
+    let applied = cluster.run("apply -f pod.yaml --validate=strict");
+    assert_eq!(String::from_utf8_lossy(&applied.stdout).trim(), "pod/web configured");
+    // A document that kubectl cannot patch by earns a warning here, and built-in rules are used.
+    assert_eq!(String::from_utf8_lossy(&applied.stderr), "");
+    let images = "get pod web -o jsonpath={.spec.containers[*].image}";
+    assert_eq!(cluster.ok(images), "nginx:1 redis:2");
+    let run = cluster.run("diff -f pod.yaml");
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stdout));
+    cluster.file("bad.yaml", &two.replace("image: 'redis:1'", "image: 'redis:1', colour: red"));
+    let error = cluster.refused("apply -f bad.yaml --validate=strict");
+    assert!(error.contains("unknown field \"spec.containers[1].colour\""), "{error}");
+}

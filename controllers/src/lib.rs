@@ -24,6 +24,7 @@
 //! | [`node_lifecycle`] | a silent node is Unknown, tainted, and loses its pods |
 //! | [`service_account`] | every namespace has the account `default` |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
+//! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
 //! Called by `wctl` with a client of the identity `system:kube-controller-manager`.
@@ -38,6 +39,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
 use kube::api::Resource;
 use kube::runtime::watcher;
@@ -46,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+mod cluster_role_aggregation;
 mod endpoint_slice;
 mod events;
 mod garbage;
@@ -59,6 +62,7 @@ mod replication;
 mod root_ca;
 mod service_account;
 
+use cluster_role_aggregation::ClusterRoleAggregation;
 use endpoint_slice::{EndpointSlices, Sources};
 use events::Recorder;
 use garbage::Garbage;
@@ -154,6 +158,7 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let mut slices: Informer<EndpointSlice> = Informer::new(client.clone(), all());
     let mut endpoints: Informer<Endpoints> = Informer::new(client.clone(), all());
     let mut controllers: Informer<ReplicationController> = Informer::new(client.clone(), all());
+    let mut roles: Informer<ClusterRole> = Informer::new(client.clone(), all());
     // Only what is looked at is watched.
     let node_leases = all().fields(&format!("metadata.namespace={}", node_lifecycle::LEASES));
     let mut leases: Informer<Lease> = Informer::new(client.clone(), node_leases);
@@ -189,6 +194,7 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
         .root_ca
         .clone()
         .map(|pem| RootCa::new(client.clone(), pem, &mut namespaces, &mut config_maps));
+    let aggregation = ClusterRoleAggregation::new(client.clone(), &mut roles);
     let garbage = Garbage::new(client.clone());
 
     // Nothing is decided on half a list.
@@ -202,6 +208,7 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     begin(controllers, tracker, shutdown, &mut lists);
     begin(leases, tracker, shutdown, &mut lists);
     begin(accounts, tracker, shutdown, &mut lists);
+    begin(roles, tracker, shutdown, &mut lists);
     begin(config_maps, tracker, shutdown, &mut lists);
     join_all(lists).await;
     garbage.start(tracker, shutdown).await;
@@ -235,6 +242,10 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
         let queue = root_ca.queue().clone();
         serve(root_ca::NAME, &queue, 1, tracker, stop, move |key| root_ca.clone().reconcile(key));
     }
+    let queue = aggregation.queue().clone();
+    serve(cluster_role_aggregation::NAME, &queue, 1, tracker, stop, move |key| {
+        aggregation.clone().reconcile(key)
+    });
     let queue = pod_gc.queue().clone();
     serve(pod_gc::NAME, &queue, 1, tracker, stop, move |key| pod_gc.clone().reconcile(key));
 }

@@ -29,7 +29,10 @@ impl Columns {
                 let text = |field: &str| column[field].as_str().unwrap_or_default();
                 let name = text("name");
                 let described = match text("description") {
-                    "" => format!("Custom resource definition column (in JSONPath format): {}", text("jsonPath")),
+                    "" => format!(
+                        "Custom resource definition column (in JSONPath format): {}",
+                        text("jsonPath")
+                    ),
                     description => description.to_owned(),
                 };
                 let definition = json!({
@@ -62,9 +65,9 @@ impl Columns {
 fn cell(kind: &str, value: &Value, now: Timestamp) -> Value {
     match (kind, value) {
         (_, Value::Null) => Value::Null,
-        ("string", Value::String(_)) | ("boolean", Value::Bool(_)) | ("number", Value::Number(_)) => {
-            value.clone()
-        }
+        ("string", Value::String(_))
+        | ("boolean", Value::Bool(_))
+        | ("number", Value::Number(_)) => value.clone(),
         ("string", other) => other.to_string().into(),
         ("integer", Value::Number(number)) => match number.as_f64() {
             Some(float) if number.is_f64() => json!(float.trunc() as i64),

@@ -36,8 +36,7 @@ static MAC: Lazy = LazyLock::new(|| Regex::new("^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa
 static UUID: Lazy = LazyLock::new(|| {
     Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$").ok()
 });
-static EMAIL: Lazy =
-    LazyLock::new(|| Regex::new(r#"^([^<>@]*<)?[^\s<>@"]+@[^\s<>@"]+>?$"#).ok());
+static EMAIL: Lazy = LazyLock::new(|| Regex::new(r#"^([^<>@]*<)?[^\s<>@"]+@[^\s<>@"]+>?$"#).ok());
 static HOST: Lazy = LazyLock::new(|| {
     Regex::new(r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62}[a-zA-Z0-9_])?)*\.?$").ok()
 });

@@ -15,7 +15,11 @@ enum Step {
     /// From the end when negative.
     Index(i64),
     All,
-    Filter { path: JsonPath, operator: Operator, value: Value },
+    Filter {
+        path: JsonPath,
+        operator: Operator,
+        value: Value,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +75,9 @@ impl JsonPath {
         let name = |step: &'_ Step| matches!(step, Step::Field(_));
         self.0.iter().all(name).then(|| {
             let names = self.0.iter();
-            names.filter_map(|s| if let Step::Field(name) = s { Some(name.as_str()) } else { None }).collect()
+            names
+                .filter_map(|s| if let Step::Field(name) = s { Some(name.as_str()) } else { None })
+                .collect()
         })
     }
 

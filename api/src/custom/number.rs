@@ -1,9 +1,9 @@
 //! Numbers as the messages of a real server show them.
 
-/// A float as Go's `%v` prints it: the shortest digits, with an exponent from 1e+21 on.
+/// A float as Go's `%v` prints it: the shortest digits, with an exponent from a million on.
 pub(super) fn shown(number: f64) -> String {
     let size = number.abs();
-    if size != 0.0 && !(1e-4..1e21).contains(&size) {
+    if size != 0.0 && !(1e-4..1e6).contains(&size) {
         let text = format!("{number:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let exponent: i32 = exponent.parse().unwrap_or(0);

@@ -25,7 +25,8 @@ pub fn rows(definition: &Value) -> Vec<Resource> {
     let spec = &definition["spec"];
     let versions = || spec["versions"].as_array().into_iter().flatten();
     let name = |version: &Value| version["name"].as_str().unwrap_or_default().to_owned();
-    let stored = versions().find(|version| version["storage"] == true).map(name).unwrap_or_default();
+    let stored =
+        versions().find(|version| version["storage"] == true).map(name).unwrap_or_default();
     let mut served: Vec<_> = versions().filter(|version| version["served"] == true).collect();
     served.sort_by(|a, b| by_priority(&name(a), &name(b)));
     served.into_iter().filter_map(|version| row(definition, version, &stored)).collect()
@@ -36,7 +37,8 @@ fn row(definition: &Value, version: &Value, stored: &str) -> Option<Resource> {
     let owned = |value: &Value| Text::Owned(value.as_str().unwrap_or_default().to_owned());
     let list = |value: &Value| value.as_array().into_iter().flatten().map(owned).collect();
     let names = &spec["names"];
-    let (group, plural, kind) = (owned(&spec["group"]), owned(&names["plural"]), owned(&names["kind"]));
+    let (group, plural, kind) =
+        (owned(&spec["group"]), owned(&names["plural"]), owned(&names["kind"]));
     let schema = &version["schema"]["openAPIV3Schema"];
     let mut schema =
         if schema.is_null() { Schema::default() } else { Schema::read(schema).ok()? };
@@ -119,7 +121,8 @@ fn selectable(version: &Value) -> Vec<SelectableField> {
 /// Kubernetes' order of versions, the preferred one first: `v2`, `v1`, `v1beta2`, `v1alpha1`, and
 /// then whatever else by name.
 /// Source: k8s.io/apimachinery/pkg/version.CompareKubeAwareVersionStrings.
-pub(super) fn by_priority(a: &str, b: &str) -> Ordering {
+#[must_use]
+pub fn by_priority(a: &str, b: &str) -> Ordering {
     match (parts(a), parts(b)) {
         (Some(a), Some(b)) => b.cmp(&a),
         (Some(_), None) => Ordering::Less,

@@ -27,7 +27,8 @@ impl Scale {
 
     /// The Scale of an object.
     pub(super) fn of(&self, object: &Value) -> Value {
-        let count = |path: &JsonPath| path.find(object).first().and_then(|n| n.as_i64()).unwrap_or(0);
+        let count =
+            |path: &JsonPath| path.find(object).first().and_then(|n| n.as_i64()).unwrap_or(0);
         let mut workload = Map::new();
         workload.insert("metadata".to_owned(), object["metadata"].clone());
         let mut scale = strategy::scale_of(&Value::Object(workload));

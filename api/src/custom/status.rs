@@ -44,8 +44,10 @@ pub fn accept<'a>(
         ("listKind", "ListKindConflict", true),
     ] {
         let used = if kinds { &taken.kinds } else { &taken.resources };
-        let clash: Vec<&str> =
-            texts(&wanted[field]).into_iter().filter(|name| used.iter().any(|u| u == name)).collect();
+        let clash: Vec<&str> = texts(&wanted[field])
+            .into_iter()
+            .filter(|name| used.iter().any(|u| u == name))
+            .collect();
         if clash.is_empty() {
             set(&mut accepted, field, &wanted[field]);
         } else if conflict.is_none() {
@@ -115,7 +117,9 @@ impl Taken {
         for definition in definitions {
             let names = &definition["status"]["acceptedNames"];
             let owned = |field: &str| texts(&names[field]).into_iter().map(str::to_owned);
-            taken.resources.extend(owned("plural").chain(owned("singular")).chain(owned("shortNames")));
+            taken
+                .resources
+                .extend(owned("plural").chain(owned("singular")).chain(owned("shortNames")));
             taken.kinds.extend(owned("kind").chain(owned("listKind")));
         }
         taken

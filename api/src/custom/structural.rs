@@ -97,7 +97,10 @@ fn kind(schema: &Schema, level: Level, path: &Path, errors: &mut Errors) {
             errors.push(FieldError::required(&at, detail));
         }
     } else if kind == "null" {
-        errors.push(FieldError::forbidden(&at, "type cannot be set to null, use nullable as an alternative"));
+        errors.push(FieldError::forbidden(
+            &at,
+            "type cannot be set to null, use nullable as an alternative",
+        ));
     } else if !KINDS.contains(&kind) {
         errors.push(FieldError::not_supported(&at, kind, KINDS));
     } else if level == Level::Root && kind != "object" {
@@ -204,7 +207,8 @@ fn own_metadata(schema: &Schema, level: Level, path: &Path, errors: &mut Errors)
 
 fn values(schema: &Schema, path: &Path, errors: &mut Errors) {
     if schema.unique_items {
-        let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        let detail =
+            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         errors.push(FieldError::forbidden(&path.child("uniqueItems"), detail));
     }
     if let Some(pattern) = &schema.pattern
@@ -241,7 +245,8 @@ fn junctors(schema: &Schema, outer: &Schema, path: &Path, errors: &mut Errors) {
 fn restriction(schema: &Schema, outer: &Schema, path: &Path, errors: &mut Errors) {
     values(schema, path, errors);
     junctors(schema, outer, path, errors);
-    let texts = [("type", &schema.kind), ("title", &schema.title), ("description", &schema.description)];
+    let texts =
+        [("type", &schema.kind), ("title", &schema.title), ("description", &schema.description)];
     for (name, text) in texts {
         if !text.is_empty() {
             errors.push(FieldError::forbidden(&path.child(name), "must be empty to be structural"));
@@ -264,7 +269,10 @@ fn restriction(schema: &Schema, outer: &Schema, path: &Path, errors: &mut Errors
         ("x-kubernetes-map-type", !schema.map_type.is_empty()),
     ] {
         if set {
-            errors.push(FieldError::forbidden(&path.child(name), "must be undefined to be structural"));
+            errors.push(FieldError::forbidden(
+                &path.child(name),
+                "must be undefined to be structural",
+            ));
         }
     }
     for (name, set) in [
@@ -282,14 +290,20 @@ fn restriction(schema: &Schema, outer: &Schema, path: &Path, errors: &mut Errors
         }
         match outer.field(name) {
             Some(outer) => restriction(field, outer, &at, errors),
-            None => errors.push(FieldError::required(&at, "must be specified outside of allOf, anyOf, oneOf and not, too")),
+            None => errors.push(FieldError::required(
+                &at,
+                "must be specified outside of allOf, anyOf, oneOf and not, too",
+            )),
         }
     }
     if let Some(items) = &schema.items {
         let at = path.child("items");
         match &outer.items {
             Some(outer) => restriction(items, outer, &at, errors),
-            None => errors.push(FieldError::required(&at, "must be specified outside of allOf, anyOf, oneOf and not, too")),
+            None => errors.push(FieldError::required(
+                &at,
+                "must be specified outside of allOf, anyOf, oneOf and not, too",
+            )),
         }
     }
 }

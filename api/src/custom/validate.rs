@@ -113,8 +113,12 @@ fn junctors(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
             }
         }
     }
-    let failed: Vec<_> =
-        schema.all_of.iter().map(|all| validate(all, value, path)).filter(|e| !e.is_empty()).collect();
+    let failed: Vec<_> = schema
+        .all_of
+        .iter()
+        .map(|all| validate(all, value, path))
+        .filter(|e| !e.is_empty())
+        .collect();
     if !failed.is_empty() {
         let none = if failed.len() == schema.all_of.len() { ". None validated" } else { "" };
         errors.push(refuse(format!("{at} must validate all the schemas (allOf){none}")));
@@ -143,15 +147,18 @@ fn check_text(schema: &Schema, text: &str, path: &Path, errors: &mut Errors) {
     }
     if !schema.int_or_string && !format::fits(&schema.format, text) {
         let at = shown(path);
-        let detail =
-            format!("{at} in body must be of type {}: {}", schema.format, go_quote(text));
+        let detail = format!("{at} in body must be of type {}: {}", schema.format, go_quote(text));
         errors.push(typed(path, text.into(), &detail));
     }
 }
 
 fn check_number(schema: &Schema, value: &Value, number: f64, path: &Path, errors: &mut Errors) {
     let refuse = |detail: String| {
-        FieldError::invalid(path, value.clone(), &format!("{} in body should be {detail}", shown(path)))
+        FieldError::invalid(
+            path,
+            value.clone(),
+            &format!("{} in body should be {detail}", shown(path)),
+        )
     };
     if let Some(least) = schema.minimum {
         let limit = number::shown(least);
@@ -169,7 +176,8 @@ fn check_number(schema: &Schema, value: &Value, number: f64, path: &Path, errors
             errors.push(refuse(format!("less than or equal to {limit}")));
         }
     }
-    if let Some(factor) = schema.multiple_of.filter(|factor| !number::is_multiple(number, *factor)) {
+    if let Some(factor) = schema.multiple_of.filter(|factor| !number::is_multiple(number, *factor))
+    {
         errors.push(refuse(format!("a multiple of {}", number::shown(factor))));
     }
 }

@@ -39,8 +39,7 @@ enum Entry<'a> {
 impl<'a> Definitions<'a> {
     /// All that these rows name, directly and through others.
     pub(super) fn of(source: Source<'a>, rows: &[&'a Resource]) -> Definitions<'a> {
-        let mut all =
-            Definitions { source, entries: BTreeMap::new(), kinds: BTreeMap::new() };
+        let mut all = Definitions { source, entries: BTreeMap::new(), kinds: BTreeMap::new() };
         for name in COMMON {
             all.add_type(name);
         }
@@ -106,9 +105,9 @@ impl<'a> Definitions<'a> {
             Entry::Custom(row) => custom::of_kind((self.source.custom)(row), form),
         };
         if let Some(kinds) = self.kinds.get(name) {
-            let kinds = kinds.iter().map(|(group, version, kind)| {
-                json!({"group": group, "version": version, "kind": kind})
-            });
+            let kinds = kinds.iter().map(
+                |(group, version, kind)| json!({"group": group, "version": version, "kind": kind}),
+            );
             shown["x-kubernetes-group-version-kind"] = kinds.collect();
         }
         shown

@@ -94,7 +94,17 @@ pub(super) const DELETE: &[Parameter] = &[DRY_RUN, GRACE, ORPHAN, PROPAGATION];
 
 /// Of deletions of whole collections.
 pub(super) const DELETE_COLLECTION: &[Parameter] = &[
-    CONTINUE, DRY_RUN, FIELDS, GRACE, LABELS, LIMIT, ORPHAN, PROPAGATION, VERSION, MATCH, INITIAL,
+    CONTINUE,
+    DRY_RUN,
+    FIELDS,
+    GRACE,
+    LABELS,
+    LIMIT,
+    ORPHAN,
+    PROPAGATION,
+    VERSION,
+    MATCH,
+    INITIAL,
     TIMEOUT,
 ];
 

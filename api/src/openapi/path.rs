@@ -47,7 +47,8 @@ pub(super) fn of_group(group: &str, version: &str, form: Form) -> (String, Value
 /// The paths of a row.
 pub(super) fn of_row(row: &Resource, form: Form) -> Vec<(String, Value)> {
     let root = format!("/{}", document_path(&row.group, &row.version));
-    let (scope, scoped) = if row.namespaced() { ("/namespaces/{namespace}", true) } else { ("", false) };
+    let (scope, scoped) =
+        if row.namespaced() { ("/namespaces/{namespace}", true) } else { ("", false) };
     let collection = format!("{root}{scope}/{}", row.plural);
     let object = format!("{collection}/{{name}}");
     let writer = Writer::new(row, form);
@@ -148,8 +149,7 @@ impl<'a> Writer<'a> {
         let mut operation = self.operation(verb, kind, object);
         let scope = if self.row.namespaced() { "Namespaced" } else { "" };
         let suffix = capitalized(&sub.name);
-        operation.id =
-            format!("{}{}{scope}{}{suffix}", verb_word(verb), self.title, self.row.kind);
+        operation.id = format!("{}{}{scope}{}{suffix}", verb_word(verb), self.title, self.row.kind);
         if sub.name == "log" {
             operation.parameters = parameter::LOG;
             operation.answer = json!({"type": "string"});

@@ -142,7 +142,8 @@ fn extensions(field: &Field) -> Map<String, Value> {
         say("map-type", "atomic".into());
     }
     let patch = &field.patch;
-    let strategies = [("merge", patch.merge), ("replace", patch.replace), ("retainKeys", patch.retain_keys)];
+    let strategies =
+        [("merge", patch.merge), ("replace", patch.replace), ("retainKeys", patch.retain_keys)];
     let strategies: Vec<&str> =
         strategies.into_iter().filter_map(|(name, on)| on.then_some(name)).collect();
     if !strategies.is_empty() {
@@ -218,7 +219,11 @@ mod tests {
             ("meta.v1.ManagedFieldsEntry", "fieldsV1", "meta.v1.FieldsV1"),
             ("apps.v1.ControllerRevision", "data", "runtime.RawExtension"),
             ("apiextensions.v1.JSONSchemaProps", "default", "apiextensions.v1.JSON"),
-            ("apiextensions.v1.JSONSchemaProps", "items", "apiextensions.v1.JSONSchemaPropsOrArray"),
+            (
+                "apiextensions.v1.JSONSchemaProps",
+                "items",
+                "apiextensions.v1.JSONSchemaPropsOrArray",
+            ),
             (
                 "apiextensions.v1.CustomResourceSubresources",
                 "status",

@@ -39,8 +39,9 @@ fn walk<'a>(value: &'a Value, visit: &mut dyn FnMut(&'a serde_json::Map<String, 
 
 fn documents() -> Vec<(String, Value)> {
     let groups = source().group_versions().into_iter();
-    let mut all: Vec<_> =
-        groups.map(|(group, version)| (document_path(group, version), v3(group, version))).collect();
+    let mut all: Vec<_> = groups
+        .map(|(group, version)| (document_path(group, version), v3(group, version)))
+        .collect();
     all.push(("v2".to_owned(), v2()));
     all
 }
@@ -117,7 +118,10 @@ fn every_kind_has_a_definition_with_its_name() {
         list["x-kubernetes-group-version-kind"],
         json!([{"group": "", "version": "v1", "kind": "PodList"}])
     );
-    assert_eq!(list["properties"]["items"]["items"]["$ref"], "#/definitions/io.k8s.api.core.v1.Pod");
+    assert_eq!(
+        list["properties"]["items"]["items"]["$ref"],
+        "#/definitions/io.k8s.api.core.v1.Pod"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod coordination;
 mod core;
 mod discovery;
 mod events;
+mod flowcontrol;
 mod networking;
 mod node;
 mod policy;
@@ -57,6 +58,7 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
         coordination::rows(),
         node::rows(),
         discovery::rows(),
+        flowcontrol::rows(),
     ];
     groups.into_iter().flatten().map(Arc::new).collect()
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Printer, age, human_duration, or, text};
 
-pub(crate) const POD: Printer = Printer { columns: "Pod", cells, conditions: ended, custom: None };
+pub(crate) const POD: Printer =
+    Printer { columns: "Pod", cells, conditions: ended, order: None, custom: None };
 
 /// kubectl dims the rows of pods that have ended.
 fn ended(object: &Value) -> Option<Value> {

@@ -43,7 +43,14 @@ fn columns_and_cells_match_recorded_ones() {
         if resource.kind == "DaemonSet" {
             shown["metadata"].as_object_mut().map(|metadata| metadata.remove("annotations"));
         }
-        assert_eq!(shown, golden["object"]);
+        let mut golden_object = golden["object"].clone();
+        // The table was asked for later, when the server had written the definition's status.
+        if resource.kind == "CustomResourceDefinition" {
+            for object in [&mut shown, &mut golden_object] {
+                object["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
+            }
+        }
+        assert_eq!(shown, golden_object);
         let cells = ours["rows"][0]["cells"].as_array().expect("cells");
         assert_eq!(Some(cells.len()), golden["cells"].as_array().map(Vec::len));
         for (n, cell) in golden["cells"].as_array().expect("cells").iter().enumerate() {

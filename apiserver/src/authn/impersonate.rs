@@ -135,7 +135,9 @@ mod tests {
     #[test]
     fn headers_say_who() {
         assert_eq!(read(&headers(&[("accept", "*/*")])), Ok(None));
-        for alone in [("impersonate-group", "g"), ("impersonate-uid", "u"), ("impersonate-extra-k", "v")] {
+        for alone in
+            [("impersonate-group", "g"), ("impersonate-uid", "u"), ("impersonate-extra-k", "v")]
+        {
             assert_eq!(read(&headers(&[alone])).unwrap_err().code, 500, "{alone:?}");
         }
         let all = [
@@ -146,7 +148,8 @@ mod tests {
             ("Impersonate-Extra-Example.com%2fKey", "v"),
         ];
         let wanted = read(&headers(&all)).unwrap().unwrap();
-        let asked: Vec<_> = asked(&wanted).into_iter().map(|(g, r, _, n)| format!("{g} {r} {n}")).collect();
+        let asked: Vec<_> =
+            asked(&wanted).into_iter().map(|(g, r, _, n)| format!("{g} {r} {n}")).collect();
         assert_eq!(
             asked,
             [

@@ -114,7 +114,11 @@ impl Index {
     }
 
     /// What the user has in `namespace` ("": everywhere).
-    fn grants<'a>(&'a self, user: &'a User, namespace: &str) -> impl Iterator<Item = (String, &'a Grant)> {
+    fn grants<'a>(
+        &'a self,
+        user: &'a User,
+        namespace: &str,
+    ) -> impl Iterator<Item = (String, &'a Grant)> {
         let tables = [Some(&self.everywhere), self.inside.get(namespace)];
         tables.into_iter().flatten().flat_map(move |subjects| {
             let groups = user.groups().iter().map(|group| format!("Group/{group}"));
@@ -223,7 +227,9 @@ mod tests {
                 json!({"metadata": {"name": "nodes"}, "rules": rule("nodes")}),
                 json!({"metadata": {"name": "pods"}, "rules": rule("pods")}),
             ],
-            vec![json!({"metadata": {"name": "maps", "namespace": "n"}, "rules": rule("configmaps")})],
+            vec![
+                json!({"metadata": {"name": "maps", "namespace": "n"}, "rules": rule("configmaps")}),
+            ],
             vec![
                 binding("", "all-nodes", "ClusterRole", "nodes", user("ann")),
                 binding("", "gone", "ClusterRole", "none", user("eve")),
@@ -252,7 +258,8 @@ mod tests {
             ("system:serviceaccount:m:robot", "", "configmaps", "n", false),
         ] {
             let user = User::new(who, vec![group.to_owned()]);
-            let asked = Attributes::Resource { verb: "get", group: "", resource, namespace, name: "x" };
+            let asked =
+                Attributes::Resource { verb: "get", group: "", resource, namespace, name: "x" };
             assert_eq!(index.decide(&user, &asked).allowed, want, "{who} {resource} {namespace}");
         }
     }
@@ -262,8 +269,13 @@ mod tests {
         let index = index();
         let ask = |who: &str, group: &str, resource| {
             let user = User::new(who, vec![group.to_owned()]);
-            let asked =
-                Attributes::Resource { verb: "get", group: "", resource, namespace: "n", name: "x" };
+            let asked = Attributes::Resource {
+                verb: "get",
+                group: "",
+                resource,
+                namespace: "n",
+                name: "x",
+            };
             index.decide(&user, &asked).reason
         };
         assert_eq!(

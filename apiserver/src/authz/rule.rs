@@ -164,7 +164,8 @@ pub(crate) fn missing(held: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
         if held.iter().any(|rule| rule.covers(&piece)) {
             continue;
         }
-        let same = |rule: &&mut Rule| Rule { verbs: piece.verbs.clone(), ..(*rule).clone() } == piece;
+        let same =
+            |rule: &&mut Rule| Rule { verbs: piece.verbs.clone(), ..(*rule).clone() } == piece;
         match missing.iter_mut().find(same) {
             Some(rule) if !has(&rule.verbs, &piece.verbs[0]) => rule.verbs.extend(piece.verbs),
             Some(_) => {}

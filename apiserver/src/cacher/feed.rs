@@ -9,18 +9,25 @@
 //! - *resuming*: the stream broke (the store restarted, or the feed was too slow): watch again from
 //!   the last revision applied; reads go on from memory meanwhile;
 //! - *lost*: that revision has been compacted: every watcher is sent away and loading starts over.
+//!
+//! While it is live, caches come and go with the resources of definitions: [`FeedHandle::exchange`].
+
+mod exchange;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::resources::Resource;
+use api::resources::{GroupResource, Resource};
 use store::{Event, Page, Revision, Store, Watch, WatchError};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::freshness::{Freshness, LOADING};
+use exchange::Command;
+pub(crate) use exchange::FeedHandle;
+
 use super::resource::Cacher;
 
 /// Objects listed at a time while loading.
@@ -76,13 +83,13 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Makes a cache per stored resource of the table, fills them all, and keeps them fed until
-    /// `shutdown`. Returns the caches in table order.
+    /// `shutdown`. Returns the caches in table order, and what adds others.
     pub(crate) async fn start(
         store: Store,
         table: &[Arc<Resource>],
         tracker: &TaskTracker,
         shutdown: CancellationToken,
-    ) -> Result<(Vec<Arc<Cacher>>, Freshness), FeedError> {
+    ) -> Result<(Vec<Arc<Cacher>>, Freshness, FeedHandle), FeedError> {
         let all: Vec<_> = table
             .iter()
             .filter(|resource| resource.is_stored())
@@ -96,32 +103,16 @@ impl Feed {
         let freshness = Freshness::new(store.clone(), receiver);
         let mut feed = Feed { store, caches, applied };
         let stream = feed.load().await?;
-        tracker.spawn(feed.run(stream, shutdown));
-        Ok((all, freshness))
+        let (handle, commands) = FeedHandle::new();
+        tracker.spawn(feed.run(stream, commands, shutdown));
+        Ok((all, freshness, handle))
     }
 
     /// Loads and catches up.
     async fn load(&mut self) -> Result<Watch, FeedError> {
         let begin = self.revision().await?;
         for (prefix, caches) in &self.caches {
-            let mut after = None;
-            loop {
-                let page = Page { limit: Some(PAGE), after: after.take() };
-                let listing = self
-                    .store
-                    .list(prefix, page)
-                    .await
-                    .map_err(|source| FeedError::List { prefix: prefix.clone(), source })?;
-                after = listing.items.last().map(|item| item.key.to_string());
-                for item in listing.items {
-                    for cache in caches {
-                        cache.load(item.clone());
-                    }
-                }
-                if !listing.more {
-                    break;
-                }
-            }
+            self.list(prefix, caches).await?;
         }
         let end = self.revision().await?;
         let watch_error = |source| FeedError::Watch { after: begin, source };
@@ -138,11 +129,38 @@ impl Feed {
         Ok(stream)
     }
 
+    /// Loads what there is below a prefix, at whatever revision each page has.
+    async fn list(&self, prefix: &str, caches: &[Arc<Cacher>]) -> Result<(), FeedError> {
+        let mut after = None;
+        loop {
+            let page = Page { limit: Some(PAGE), after: after.take() };
+            let listing = self
+                .store
+                .list(prefix, page)
+                .await
+                .map_err(|source| FeedError::List { prefix: prefix.to_owned(), source })?;
+            after = listing.items.last().map(|item| item.key.to_string());
+            for item in listing.items {
+                for cache in caches {
+                    cache.load(item.clone());
+                }
+            }
+            if !listing.more {
+                return Ok(());
+            }
+        }
+    }
+
     async fn revision(&self) -> Result<Revision, FeedError> {
         self.store.revision().await.map_err(|source| FeedError::Revision { source })
     }
 
-    async fn run(mut self, mut stream: Watch, shutdown: CancellationToken) {
+    async fn run(
+        mut self,
+        mut stream: Watch,
+        mut commands: mpsc::Receiver<Command>,
+        shutdown: CancellationToken,
+    ) {
         let mut bookmarks = tokio::time::interval(BOOKMARKS);
         bookmarks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -151,6 +169,22 @@ impl Feed {
                 _ = bookmarks.tick() => {
                     for cache in self.caches.values().flatten() {
                         cache.bookmark();
+                    }
+                }
+                Some(command) = commands.recv() => {
+                    let exchanged = tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        exchanged = self.exchange(command, &mut stream) => exchanged,
+                    };
+                    if let Err(error) = exchanged {
+                        let resumed = tokio::select! {
+                            () = shutdown.cancelled() => break,
+                            resumed = self.resume(error) => resumed,
+                        };
+                        match resumed {
+                            Some(resumed) => stream = resumed,
+                            None => break,
+                        }
                     }
                 }
                 batch = stream.next() => match batch {

@@ -35,7 +35,7 @@ impl Object {
         revision: Revision,
     ) -> Object {
         let mut parsed: Value = serde_json::from_slice(value).unwrap_or_default();
-        let encoded = if resource.is_view() {
+        let encoded = if resource.is_view() || resource.is_custom() {
             parsed = resource.strategy.from_stored(parsed);
             Encoded::new(event, &super::encoding::stored(&parsed), revision)
         } else {

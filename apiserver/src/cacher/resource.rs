@@ -308,7 +308,7 @@ impl State {
 }
 
 /// The objects of a namespace ("" for all) that a filter selects, in key order.
-pub(crate) fn select<'a>(
+fn select<'a>(
     objects: &'a Objects,
     namespace: &str,
     filter: &'a Filter,

@@ -50,7 +50,7 @@ pub(crate) struct Subscription {
 /// Asks for a bookmark out of turn. Does not keep the watcher open.
 #[derive(Clone)]
 pub(crate) struct Asker {
-    /// Revisions up to here are nothing new to the client.
+    /// The client has seen what is up to here.
     pub(super) after: Revision,
     pub(super) queue: mpsc::WeakSender<Delivery>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Asker {
 impl Asker {
     /// Says that everything up to `revision` is in the queue, if there is room to say so.
     pub(super) fn bookmark(&self, revision: Revision) {
-        if revision > self.after
+        if revision >= self.after
             && let Some(queue) = self.queue.upgrade()
         {
             let _ = queue.try_send(Delivery::Bookmark(revision));

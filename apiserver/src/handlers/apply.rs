@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::create;
 use super::update::check_name;
-use crate::authz::{Attributes, authorize};
+use crate::authz::{Attributes, authorize, escalation};
 use crate::context::{Context, now};
 use crate::dispatch::Target;
 use crate::request::options::{FieldValidation, WriteOptions};
@@ -48,6 +48,7 @@ pub(super) async fn apply(
         let mut merged = Value::Null;
         let changed = writing::change(context, target, write, |live| {
             let object = merge(live)?;
+            escalation::check(context, target, &object, live, &request.user)?;
             merged = object.clone();
             Ok(object)
         })
@@ -57,7 +58,7 @@ pub(super) async fn apply(
             Err(status) if status.code == 404 && part == Part::Main => {}
             Err(status) => return Err(status),
         }
-        may_create(target, request)?;
+        may_create(context, target, request)?;
         check_uid(target, &config)?;
         let object = merge(&Value::Null)?;
         match create::new(context, target, object, &request.user, write).await {
@@ -73,8 +74,12 @@ pub(super) async fn apply(
     Err(last)
 }
 
-/// Who creates by applying must be allowed to create.
-fn may_create(target: &Target, request: &Request) -> Result<(), Status> {
+/// Who creates by applying or replacing must be allowed to create.
+pub(super) fn may_create(
+    context: &Context,
+    target: &Target,
+    request: &Request,
+) -> Result<(), Status> {
     let attributes = Attributes::Resource {
         verb: "create",
         group: &target.resource.group,
@@ -82,7 +87,7 @@ fn may_create(target: &Target, request: &Request) -> Result<(), Status> {
         namespace: &target.namespace,
         name: &target.name,
     };
-    authorize(&request.user, &attributes)
+    authorize(context, &request.user, &attributes)
 }
 
 /// A configuration of one object, identified by its UID, makes no other.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use store::WriteError;
 
 use crate::admission;
+use crate::authz::escalation;
 use crate::context::{Context, now, random, uuid};
 use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
@@ -58,6 +59,7 @@ pub(crate) async fn new(
         let creation = Creation { namespace, uid: &uid, now, random: random() };
         lifecycle::before_create(resource, &mut object, &creation)?;
         admission::requester(target, &mut object, user);
+        escalation::check(context, target, &object, &Value::Null, user)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let allocated = context.allocators.create(target, &mut object, dry_run).await?;
         let key = full_key(target, &name);

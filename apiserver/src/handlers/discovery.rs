@@ -4,11 +4,15 @@
 //! theirs is still good (`If-None-Match`) and kubectl does so on every command.
 
 use api::discovery;
+use std::sync::Arc;
+
+use api::resources::Resource;
 use api::status::Status;
 use http::{HeaderValue, StatusCode, header};
 use ring::digest;
 use serde_json::Value;
 
+use crate::context::Context;
 use crate::request::Request;
 use crate::request::negotiate;
 use crate::response::{self, Answer, json_bytes};
@@ -20,8 +24,13 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 ///
 /// # Errors
 /// 406 if JSON is not accepted.
-pub(super) fn answer(request: &Request, path: &str) -> Result<Option<Answer>, Status> {
-    let rows = api::resources::table();
+pub(super) fn answer(
+    context: &Context,
+    request: &Request,
+    path: &str,
+) -> Result<Option<Answer>, Status> {
+    let rows = context.custom.rows();
+    let rows = rows.as_slice();
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
     let accept = request.header(header::ACCEPT);
     let aggregated = negotiate::aggregated_discovery(accept);
@@ -37,7 +46,7 @@ pub(super) fn answer(request: &Request, path: &str) -> Result<Option<Answer>, St
         ["apis", group] => discovery::group(rows, group),
         ["api", version] => discovery::resource_list(rows, "", version),
         ["apis", group, version] => discovery::resource_list(rows, group, version),
-        [""] => Some(roots()),
+        [""] => Some(roots(rows)),
         _ => None,
     };
     let Some(document) = document else { return Ok(None) };
@@ -85,7 +94,7 @@ fn host(request: &Request) -> String {
 }
 
 /// `GET /`: the paths that have something below them.
-fn roots() -> Value {
+fn roots(rows: &[Arc<Resource>]) -> Value {
     let mut paths = vec![
         "/.well-known/openid-configuration".to_owned(),
         "/api".to_owned(),
@@ -98,7 +107,7 @@ fn roots() -> Value {
         "/readyz".to_owned(),
         "/version".to_owned(),
     ];
-    for row in api::resources::table() {
+    for row in rows {
         let path = if row.group.is_empty() {
             format!("/api/{}", row.version)
         } else {

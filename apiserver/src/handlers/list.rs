@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use api::status::Status;
 use http::{StatusCode, header};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use store::Revision;
 
 use super::page_token::PageToken;
@@ -20,18 +20,20 @@ use crate::dispatch::Target;
 use crate::request::Request;
 use crate::request::negotiate::{self, Media};
 use crate::request::options::{ListOptions, Moment};
-use crate::response::{Answer, Handled, json, json_body, protobuf_body};
+use crate::response::{self, Answer, Handled, json_body, protobuf_body};
 use crate::server::body::Body;
 use crate::server::list_body::ListBody;
 
 /// Answers with a list, or starts a watch when `watch=true`.
 pub(crate) async fn list(context: &Context, target: &Target, request: &Request) -> Handled {
-    let accepted = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?;
     let options = ListOptions::parse(&target.query)?;
     let filter = Filter::parse(&target.resource, &options.labels, &options.fields)?;
+    let (accept, protobuf) = (request.header(header::ACCEPT), target.has_protobuf());
     if options.watch {
+        let accepted = negotiate::accepted_stream(accept, protobuf)?;
         return super::watch::watch(context, target, &options, filter, accepted).await;
     }
+    let accepted = negotiate::accepted(accept, protobuf)?;
     let (snapshot, start) = match moment(context, target, &options).await? {
         Found::Moment(snapshot, start) => (snapshot, start),
         Found::Expired(token) => return Ok(expired(&token)),
@@ -40,12 +42,28 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
     let consistent = !continues_inconsistently(&options);
     let meta = page.metadata(consistent.then_some(snapshot.revision), snapshot.revision);
     match Shower::new(target, accepted.form)? {
-        Some(shower) => Ok(json(StatusCode::OK, &shower.list(&page.items, Value::Object(meta)))),
+        Some(shower) => {
+            Ok(response::json(StatusCode::OK, &shower.list(&page.items, Value::Object(meta))))
+        }
         None if accepted.media == Media::Protobuf => {
             encode(target, &page.items).await;
             let resource = target.resource.clone();
             let list = ListBody::protobuf(resource, &Value::Object(meta), page.items);
             Ok(protobuf_body(api::protobuf::MEDIA_TYPE, Body::list(list)))
+        }
+        // Nobody reads YAML in amounts that would have to be sent piece by piece.
+        None if accepted.media == Media::Yaml => {
+            let bare = |object: &Arc<Object>| {
+                let mut item = object.encoded().parse();
+                api::meta::remove(&mut item, "kind");
+                api::meta::remove(&mut item, "apiVersion");
+                item
+            };
+            let list = json!({
+                "kind": target.resource.list_kind(), "apiVersion": target.resource.api_version(),
+                "metadata": meta, "items": page.items.iter().map(bare).collect::<Vec<_>>(),
+            });
+            Ok(response::json(StatusCode::OK, &list))
         }
         None => {
             let head = format!(
@@ -57,6 +75,25 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
             let body = Body::list(ListBody::new(head.into(), page.items));
             Ok(json_body(StatusCode::OK, body))
         }
+    }
+}
+
+/// The objects that a list with these options shows, for who acts on them.
+///
+/// # Errors
+/// Those of a list.
+pub(super) async fn selected(
+    context: &Context,
+    target: &Target,
+    options: &ListOptions,
+    filter: &Filter,
+) -> Result<Vec<Arc<Object>>, Status> {
+    match moment(context, target, options).await? {
+        Found::Moment(snapshot, start) => {
+            let page = page(&snapshot, &target.namespace, filter, start.as_deref(), options.limit);
+            Ok(page.items)
+        }
+        Found::Expired(_) => Err(Status::continue_expired()),
     }
 }
 
@@ -139,7 +176,7 @@ fn expired(token: &PageToken) -> Answer {
     );
     let mut value = status.to_value();
     value["metadata"]["continue"] = token.encode().into();
-    json(StatusCode::GONE, &value)
+    response::json(StatusCode::GONE, &value)
 }
 
 fn continues_inconsistently(options: &ListOptions) -> bool {

@@ -151,7 +151,8 @@ pub(super) fn answer(
 ) -> Result<Option<Answer>, Status> {
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
     let custom = |row: &Resource| custom_schema(context, row);
-    let source = Source { rows: api::resources::table(), custom: &custom };
+    let rows = context.custom.rows();
+    let source = Source { rows: &rows, custom: &custom };
     let accept = request.header(header::ACCEPT);
     let document = |name| context.openapi.get(name, source);
     match parts[..] {

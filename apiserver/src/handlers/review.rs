@@ -5,7 +5,7 @@ use api::status::Status;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::bind;
+use super::{access_review, bind};
 use crate::authn;
 use crate::context::{Context, now};
 use crate::dispatch::Target;
@@ -40,7 +40,11 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
             json!({"userInfo": request.user.info()})
         }
         "TokenReview" => token(context, &review["spec"]).await,
-        _ => return Err(Status::method_not_allowed()),
+        "SelfSubjectRulesReview" => access_review::rules(context, &review["spec"], &request.user),
+        kind => {
+            let about_self = kind == "SelfSubjectAccessReview";
+            access_review::access(context, &review["spec"], &request.user, about_self)
+        }
     };
     Ok(with_warnings(answer(StatusCode::CREATED, &review), &warnings))
 }

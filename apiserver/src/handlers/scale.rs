@@ -4,7 +4,7 @@ use api::apply::Change;
 use api::patch;
 use api::resources::GroupKind;
 use api::status::Status;
-use api::strategy::{scale_of, validate_scale, with_scale};
+use api::strategy::validate_scale;
 use http::{StatusCode, header};
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ use crate::writing::{self, Part, Write};
 /// The Scale of the workload.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
     let object = fresh(context, target).await?;
-    Ok(json(StatusCode::OK, &scale_of(&object.encoded().parse())))
+    Ok(json(StatusCode::OK, &target.resource.strategy.scale_of(&object.encoded().parse())))
 }
 
 /// Sets the replicas to those of a Scale.
@@ -45,7 +45,7 @@ pub(super) async fn patch(context: &Context, target: &Target, request: &mut Requ
     let mut warnings = Vec::new();
     let answer = change(context, target, Write::new(Part::Scale, &options), |current| {
         // A patch that says nothing about the version must not pin the one it was applied to.
-        let mut scale = scale_of(current);
+        let mut scale = target.resource.strategy.scale_of(current);
         api::meta::remove(&mut scale["metadata"], "resourceVersion");
         let patched = patch::apply_as("autoscaling.v1.Scale", kind, &scale, &body)?;
         warnings = super::patch::judge(options.validation, kind, &body, Vec::new())?;
@@ -80,7 +80,7 @@ async fn change(
 ) -> Handled {
     let written = writing::change(context, target, write, make).await?;
     let object: Value = serde_json::from_slice(&written.bytes).unwrap_or_default();
-    Ok(json(StatusCode::OK, &scale_of(&object)))
+    Ok(json(StatusCode::OK, &target.resource.strategy.scale_of(&object)))
 }
 
 /// The workload with the replicas of a Scale.
@@ -92,7 +92,7 @@ fn replaced(target: &Target, current: &Value, scale: &Value) -> Result<Value, St
     }
     let mut base = current.clone();
     api::meta::remove(&mut base["metadata"], "resourceVersion");
-    Ok(with_scale(base, scale))
+    Ok(target.resource.strategy.with_scale(base, scale))
 }
 
 fn parse(body: &[u8]) -> Result<Value, Status> {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::create;
+use crate::authz::escalation;
 use crate::context::Context;
 use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
@@ -18,11 +19,16 @@ pub(crate) async fn update(context: &Context, target: &Target, request: &mut Req
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, problems) = read(target, request, &options).await?;
     let write = Write::new(Part::Main, &options);
-    let replaced = writing::change(context, target, write, |_| Ok(object.clone())).await;
+    let replaced = writing::change(context, target, write, |current| {
+        escalation::check(context, target, &object, current, &request.user)?;
+        Ok(object.clone())
+    })
+    .await;
     let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
     match replaced {
         Ok(written) => answered(written, StatusCode::OK, &warnings(&object)),
         Err(status) if status.code == 404 && creates(target, &object) => {
+            super::apply::may_create(context, target, request)?;
             let (bytes, object) =
                 create::new(context, target, object, &request.user, write).await?;
             Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings(&object)))

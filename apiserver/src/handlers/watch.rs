@@ -91,7 +91,7 @@ pub(super) async fn watch(
 
 fn answer(media: Media, body: Body) -> Answer {
     match media {
-        Media::Json => json_body(StatusCode::OK, body),
+        Media::Json | Media::Yaml => json_body(StatusCode::OK, body),
         Media::Protobuf => protobuf_body("application/vnd.kubernetes.protobuf;stream=watch", body),
     }
 }
@@ -100,7 +100,7 @@ fn answer(media: Media, body: Body) -> Answer {
 fn form(target: &Target, Accepted { form, media }: Accepted) -> Result<WatchForm, Status> {
     let shower = Shower::new(target, form)?;
     Ok(match (shower, media) {
-        (None, Media::Json) => WatchForm::Object,
+        (None, Media::Json | Media::Yaml) => WatchForm::Object,
         (None, Media::Protobuf) => {
             let resource = target.resource.clone();
             let (api_version, kind) = (resource.api_version(), resource.kind.to_string());

@@ -68,6 +68,13 @@ pub(crate) fn verb(method: &Method, path: &ResourcePath, watch: bool) -> &'stati
     }
 }
 
+/// The name that a field selector asks for, "" if it asks for none.
+pub(crate) fn selected_name(selector: &str) -> String {
+    let terms = selector.split(',').filter_map(|term| term.trim().strip_prefix("metadata.name="));
+    let mut names = terms.map(|name| name.strip_prefix('=').unwrap_or(name));
+    names.next().unwrap_or_default().to_owned()
+}
+
 /// Decodes `%XX`; a malformed escape stays as it is.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
@@ -126,6 +133,19 @@ mod tests {
         }
         for path in ["/", "/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/version"] {
             assert_eq!(told(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn selectors_may_ask_for_one_name() {
+        for (selector, want) in [
+            ("", ""),
+            ("metadata.name=a", "a"),
+            ("status.phase=x,metadata.name==b", "b"),
+            ("metadata.name!=a", ""),
+            ("metadata.namespace=a", ""),
+        ] {
+            assert_eq!(selected_name(selector), want, "{selector}");
         }
     }
 

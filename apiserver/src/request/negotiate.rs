@@ -1,9 +1,9 @@
 //! Accept and Content-Type: in which form to answer, in which form the body comes.
 //!
-//! Inside, everything is JSON. Built-in objects are also read and shown in protobuf, which is
-//! translated at the edge: bodies in [`super::payload`], answers in [`crate::response`]. What is no
-//! object (Tables, discovery) and what has no built-in type (custom resources) is JSON only; the
-//! metadata of any object is built in.
+//! Inside, everything is JSON. YAML and, for built-in objects, protobuf are translated at the edge:
+//! bodies in [`super::payload`], answers in [`crate::response`]. What is no object (Tables,
+//! discovery) and what has no built-in type (custom resources) has no protobuf form; the metadata
+//! of any object is built in. A watch is not shown in YAML, whose documents have no end.
 
 use api::protobuf::MEDIA_TYPE;
 use api::status::Status;
@@ -24,6 +24,8 @@ pub(crate) enum Form {
 pub(crate) enum Media {
     /// `application/json`.
     Json,
+    /// `application/yaml`.
+    Yaml,
     /// `application/vnd.kubernetes.protobuf`.
     Protobuf,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Accepted {
 /// What can be produced, as the 406 lists it.
 const PRODUCES: &[&str] = &[
     "application/json",
+    "application/yaml",
     "application/vnd.kubernetes.protobuf",
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
@@ -53,14 +56,29 @@ const READS: &[&str] = &["application/json", "application/yaml", MEDIA_TYPE];
 /// # Errors
 /// 406 if there is none.
 pub(crate) fn accepted(accept: Option<&str>, protobuf: bool) -> Result<Accepted, Status> {
+    pick(accept, protobuf, false).ok_or_else(|| Status::not_acceptable(PRODUCES))
+}
+
+/// [`accepted`] for a watch.
+///
+/// # Errors
+/// 406 if there is none.
+pub(crate) fn accepted_stream(accept: Option<&str>, protobuf: bool) -> Result<Accepted, Status> {
+    let streams: Vec<_> =
+        PRODUCES.iter().copied().filter(|media| media.ends_with(";stream=watch")).collect();
+    pick(accept, protobuf, true).ok_or_else(|| Status::not_acceptable(&streams))
+}
+
+fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
-        return Ok(Accepted { form: Form::Object, media: Media::Json });
+        return Some(Accepted { form: Form::Object, media: Media::Json });
     };
     for clause in accept.split(',') {
         let mut params = clause.split(';').map(str::trim);
         let media = params.next().unwrap_or_default();
         let media = match media {
             "application/json" | "application/*" | "*/*" => Media::Json,
+            "application/yaml" if !stream => Media::Yaml,
             MEDIA_TYPE => Media::Protobuf,
             _ => continue,
         };
@@ -77,14 +95,14 @@ pub(crate) fn accepted(accept: Option<&str>, protobuf: bool) -> Result<Accepted,
         }
         let known = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
         let form = match shown_as {
-            "" if media == Media::Json || protobuf => Form::Object,
-            "Table" if known && media == Media::Json => Form::Table,
+            "" if media != Media::Protobuf || protobuf => Form::Object,
+            "Table" if known && media != Media::Protobuf => Form::Table,
             "PartialObjectMetadata" | "PartialObjectMetadataList" if known => Form::Metadata,
             _ => continue,
         };
-        return Ok(Accepted { form, media });
+        return Some(Accepted { form, media });
     }
-    Err(Status::not_acceptable(PRODUCES))
+    None
 }
 
 /// Whether the client asks for the aggregated form of discovery, and in which version.
@@ -151,7 +169,7 @@ mod tests {
     #[test]
     fn what_is_accepted() {
         use Form::{Metadata, Object, Table};
-        use Media::{Json, Protobuf};
+        use Media::{Json, Protobuf, Yaml};
 
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,\
                      application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
@@ -180,6 +198,13 @@ mod tests {
             ),
             (Some(&metadata[0]), Ok((Metadata, Json)), Ok((Metadata, Json))),
             (Some(&metadata[1]), Ok((Metadata, Protobuf)), Ok((Metadata, Protobuf))),
+            (Some("application/yaml"), Ok((Object, Yaml)), Ok((Object, Yaml))),
+            (Some("text/html, application/yaml, */*"), Ok((Object, Yaml)), Ok((Object, Yaml))),
+            (
+                Some("application/yaml;as=Table;v=v1;g=meta.k8s.io"),
+                Ok((Table, Yaml)),
+                Ok((Table, Yaml)),
+            ),
             (Some("text/html"), Err(406), Err(406)),
         ] {
             for (protobuf, want) in [(true, built_in), (false, custom)] {
@@ -187,6 +212,22 @@ mod tests {
                 assert_eq!(got.map_err(|status| status.code), want, "{accept:?} {protobuf}");
             }
         }
+    }
+
+    #[test]
+    fn watches_are_not_shown_in_yaml() {
+        let media = |accept| accepted_stream(Some(accept), true).map(|accepted| accepted.media);
+        assert_eq!(media("application/yaml, application/json"), Ok(Media::Json));
+        assert_eq!(media("application/vnd.kubernetes.protobuf"), Ok(Media::Protobuf));
+        let status = media("application/yaml").expect_err("refused");
+        assert_eq!(
+            (status.code, &*status.message),
+            (
+                406,
+                "406: Not Acceptable\n\nAvailable representations: application/json;stream=watch, \
+                 application/vnd.kubernetes.protobuf;stream=watch"
+            )
+        );
     }
 
     #[test]

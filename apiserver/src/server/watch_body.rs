@@ -90,13 +90,12 @@ impl WatchBody {
         }
         let over = self.shutdown.as_mut().poll(context).is_ready()
             || self.deadline.as_mut().poll(context).is_ready();
-        if over {
-            self.ended = true;
+        let due =
+            |(wait, _): &mut (Pin<Box<Sleep>>, _)| over || wait.as_mut().poll(context).is_ready();
+        let asked = self.farewell.take_if(due).map(|(_, ask)| ask()).is_some();
+        self.ended = over;
+        if over && !asked {
             return Poll::Ready(None);
-        }
-        let due = |(wait, _): &mut (Pin<Box<Sleep>>, _)| wait.as_mut().poll(context).is_ready();
-        if let Some((_, ask)) = self.farewell.take_if(due) {
-            ask();
         }
         let mut block = Block::default();
         while block.len() < BLOCK {
@@ -106,7 +105,7 @@ impl WatchBody {
                     self.ended = true;
                     break;
                 }
-                Poll::Pending if block.is_empty() => return Poll::Pending,
+                Poll::Pending if block.is_empty() && !over => return Poll::Pending,
                 Poll::Pending => break,
             }
         }

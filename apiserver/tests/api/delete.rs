@@ -107,8 +107,55 @@ async fn a_collection_goes_by_selector() {
         server.delete(&format!("{MAPS}?labelSelector=app%3Dx"), &json!({})).await.expect(200);
     assert_eq!(list["kind"], "ConfigMapList");
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    assert!(list["items"][0].get("kind").is_none(), "the list has the kind");
     let left = server.get(MAPS).await.expect(200);
     assert_eq!(left["items"].as_array().unwrap().len(), 1);
     assert_eq!(server.delete("/api/v1/namespaces", &json!({})).await.code, 405);
     assert_eq!(server.delete("/api/v1/configmaps", &json!({})).await.code, 405);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_goes_page_by_page_or_only_seemingly() {
+    let server = TestServer::start().await;
+    for name in ["a", "b", "c"] {
+        server.post(MAPS, &config_map(name, "1")).await.expect(201);
+    }
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        let items = list["items"].as_array().expect("items").iter();
+        items.map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let tried = server.delete(MAPS, &json!({"dryRun": ["All"]})).await.expect(200);
+    assert_eq!(names(&tried), ["a", "b", "c"]);
+    server.delete(&format!("{MAPS}?dryRun=All"), &json!({})).await.expect(200);
+    server.delete(&format!("{MAPS}?dryRun=Some"), &json!({})).await.expect(422);
+    server.delete(&format!("{MAPS}?resourceVersionMatch=Exact"), &json!({})).await.expect(422);
+    let other = json!({"preconditions": {"uid": "nope"}});
+    assert_eq!(server.delete(MAPS, &other).await.expect(409)["reason"], "Conflict");
+    assert_eq!(names(&server.get(MAPS).await.expect(200)), ["a", "b", "c"]);
+    let page = server.delete(&format!("{MAPS}?limit=2"), &json!({})).await.expect(200);
+    assert_eq!(names(&page), ["a", "b"]);
+    assert_eq!(names(&server.get(MAPS).await.expect(200)), ["c"]);
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let headers = [("accept", table)];
+    let gone = server.client.open(http::Method::DELETE, MAPS, &headers, "").await;
+    let gone = crate::server::read(gone).await.expect(200);
+    assert_eq!((&gone["kind"], &gone["rows"][0]["cells"][0]), (&"Table".into(), &"c".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_version_that_is_meant_goes() {
+    let server = TestServer::start().await;
+    let made = server.post(MAPS, &config_map("m", "1")).await.expect(201);
+    let path = format!("{MAPS}/m");
+    let change = json!({"data": {"a": "2"}});
+    let changed = server.merge(&path, &change).await.expect(200);
+    let version = |object: &serde_json::Value| {
+        json!({"preconditions": {"resourceVersion": object["metadata"]["resourceVersion"],
+            "uid": object["metadata"]["uid"]}})
+    };
+    let status = server.delete(&path, &version(&made)).await.expect(409);
+    let message = status["message"].as_str().expect("a message");
+    assert!(message.contains("does not match the ResourceVersion in record"), "{message}");
+    server.delete(&path, &version(&changed)).await.expect(200);
+    server.get(&path).await.expect(404);
 }

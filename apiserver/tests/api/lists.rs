@@ -1,6 +1,7 @@
 //! GET: one, all, a page, at a version, as a table.
 
 use http::Method;
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
 use crate::server::{MAPS, TestServer, config_map, read};
@@ -100,6 +101,11 @@ async fn lists_at_versions() {
     assert_eq!(list["items"][0]["data"]["a"], "later");
     server.get(&format!("{MAPS}?resourceVersion=0")).await.expect(200);
     server.get(&format!("{MAPS}/m0?resourceVersion=0")).await.expect(200);
+    let both = server.get(&format!("{MAPS}?continue=c&resourceVersion={version}")).await;
+    assert_eq!(
+        both.expect(400)["message"],
+        "specifying resource version is not allowed when using continue"
+    );
     let old = format!("{MAPS}?resourceVersion=1&resourceVersionMatch=Exact");
     assert_eq!(server.get(&old).await.expect(410)["reason"], "Expired");
     let future = server.get(&format!("{MAPS}?resourceVersion=999999")).await;
@@ -199,4 +205,55 @@ async fn numbers_that_are_none_are_refused() {
         );
     }
     server.get(&format!("{MAPS}/m")).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_in_yaml() {
+    let server = filled(2).await;
+    let yaml = |path: String| {
+        let client = server.client.clone();
+        async move {
+            let answer = client.get_as(&path, "application/yaml").await;
+            assert_eq!(answer.headers["content-type"], "application/yaml", "{path}");
+            let value: Value = serde_saphyr::from_str(answer.text()).expect("YAML");
+            (answer.code, value)
+        }
+    };
+    for path in [MAPS.to_owned(), format!("{MAPS}?limit=1"), format!("{MAPS}/m0")] {
+        let json = server.get(&path).await.expect(200);
+        assert_eq!(yaml(path.clone()).await, (200, json), "{path}");
+    }
+    let (code, status) = yaml(format!("{MAPS}/none")).await;
+    assert_eq!((code, &status["reason"]), (404, &"NotFound".into()));
+    let body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {a: 'yes', b: '007'}\n";
+    let headers = [("content-type", "application/yaml"), ("accept", "application/yaml")];
+    let made = read(server.client.open(Method::POST, MAPS, &headers, body).await).await;
+    assert_eq!(made.code, 201, "{}", made.text());
+    assert!(made.text().contains("\nkind: ConfigMap\n"), "{}", made.text());
+    // What only older readers of YAML take for a boolean or a number is still text to them.
+    assert!(!made.text().contains("a: yes") && !made.text().contains("b: 007"), "{}", made.text());
+    let have = server.get(&format!("{MAPS}/y")).await.expect(200);
+    assert_eq!(have["data"], json!({"a": "yes", "b": "007"}));
+    let watch = server.client.get_as(&format!("{MAPS}?watch=1"), "application/yaml").await;
+    assert_eq!(watch.expect(406)["reason"], "NotAcceptable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_http_will_do() {
+    let server = filled(2).await;
+    let client = server.client_of_http1();
+    let response = client.open(Method::GET, MAPS, &[], "").await;
+    assert_eq!(response.version(), http::Version::HTTP_11);
+    assert_eq!(read(response).await.expect(200), server.get(MAPS).await.expect(200));
+    let body = config_map("late", "1").to_string();
+    client.send(Method::POST, MAPS, "application/json", body).await.expect(201);
+    let response = client.open(Method::GET, &format!("{MAPS}?watch=1"), &[], "").await;
+    assert_eq!(response.headers()["transfer-encoding"], "chunked");
+    let mut body = response.into_body();
+    let mut seen = Vec::new();
+    while seen.iter().filter(|byte| **byte == b'\n').count() < 3 {
+        let frame = tokio::time::timeout(crate::server::PATIENCE, body.frame());
+        let frame = frame.await.expect("an event in time").expect("an open watch").unwrap();
+        seen.extend_from_slice(&frame.into_data().unwrap_or_default());
+    }
 }

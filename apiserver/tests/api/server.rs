@@ -101,6 +101,14 @@ impl TestServer {
         HttpsClient::new(self.client.server.clone(), self.authority.ca_pem(), identity)
     }
 
+    /// A client of the cluster's administrator that speaks HTTP/1.1 only.
+    pub(crate) fn client_of_http1(&self) -> HttpsClient {
+        let admin = self.authority.client(pki::ADMIN_USER, Some(pki::MASTERS_GROUP));
+        let identity = admin.expect("a client");
+        let ca = self.authority.ca_pem();
+        HttpsClient::connecting(self.client.server.clone(), ca, Some(&identity), true)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.client.send(Method::GET, path, "", Bytes::new()).await
     }
@@ -159,6 +167,15 @@ impl HttpsClient {
         ca_pem: &str,
         identity: Option<&pki::Identity>,
     ) -> HttpsClient {
+        HttpsClient::connecting(server, ca_pem, identity, false)
+    }
+
+    fn connecting(
+        server: String,
+        ca_pem: &str,
+        identity: Option<&pki::Identity>,
+        http1: bool,
+    ) -> HttpsClient {
         let mut roots = rustls::RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("a certificate");
         roots.add(ca).expect("a usable CA");
@@ -176,11 +193,13 @@ impl HttpsClient {
                 builder.with_client_auth_cert(chain, key.expect("a key")).expect("an identity")
             }
         };
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_only()
-            .enable_all_versions()
-            .build();
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
+        let connector = if http1 {
+            connector.enable_http1().build()
+        } else {
+            connector.enable_all_versions().build()
+        };
         HttpsClient { client: Client::builder(TokioExecutor::new()).build(connector), server }
     }
 

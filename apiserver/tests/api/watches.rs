@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use crate::server::{MAPS, PATIENCE, PODS, TestServer, config_map, pod};
 
 /// A watch being read, event by event.
-struct Events {
+pub(crate) struct Events {
     body: Incoming,
     buffer: Vec<u8>,
 }
 
 impl Events {
-    async fn open(server: &TestServer, path: &str) -> Events {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Events {
         Events::open_as(server, path, "application/json").await
     }
 
@@ -26,7 +26,7 @@ impl Events {
     }
 
     /// The next event, or none if the watch has ended.
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -164,6 +164,44 @@ async fn initial_events_end_with_a_bookmark() {
     let mut events = Events::open(&server, &path).await;
     server.post(MAPS, &config_map("b", "1")).await.expect(201);
     Events::expect(events.told().await, "ADDED", "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_from_nowhere_says_when_it_has_shown_everything() {
+    let server = TestServer::start().await;
+    server.post(MAPS, &config_map("a", "1")).await.expect(201);
+    for version in ["", "&resourceVersion=0"] {
+        let path = format!("{MAPS}?watch=true&allowWatchBookmarks=true{version}");
+        let mut events = Events::open(&server, &path).await;
+        Events::expect(events.told().await, "ADDED", "a");
+        let bookmark = events.next().await.expect("a bookmark");
+        let metadata = &bookmark["object"]["metadata"];
+        assert_eq!(metadata["annotations"]["k8s.io/initial-events-end"], "true", "{version}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_with_a_bookmark() {
+    let server = TestServer::start().await;
+    let start = version(&server, MAPS).await;
+    let from = format!("{MAPS}?watch=1&resourceVersion={start}&timeoutSeconds=3");
+    let mut plain = Events::open(&server, &from).await;
+    let mut events = Events::open(&server, &format!("{from}&allowWatchBookmarks=true")).await;
+    let made = server.post(MAPS, &config_map("a", "1")).await.expect(201);
+    Events::expect(events.told().await, "ADDED", "a");
+    let mut last = None;
+    while let Some(event) = events.next().await {
+        last = Some(event);
+    }
+    let last = last.expect("a bookmark before the end");
+    assert_eq!((&last["type"], &last["object"]["kind"]), (&"BOOKMARK".into(), &"ConfigMap".into()));
+    let number = |object: &Value| -> u64 {
+        object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(number(&last["object"]) >= number(&made), "{last}");
+    // Who has not said that it understands them gets none.
+    Events::expect(plain.told().await, "ADDED", "a");
+    assert!(plain.next().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

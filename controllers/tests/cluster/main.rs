@@ -7,4 +7,5 @@ mod garbage;
 mod namespaces;
 mod nodes;
 mod replication;
+mod roles;
 mod services;

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{names, versions};
 use crate::custom::{self, CLEANUP_FINALIZER, Schema};
 use crate::field::{Errors, FieldError, Path};
-use crate::meta;
 use crate::names as rules;
 use crate::strategy::{Strategy, each, keep_field, object_at, set_default};
 
@@ -30,7 +29,9 @@ impl Strategy for CustomResourceDefinition {
         set_default(spec, "conversion", json!({"strategy": "None"}));
         if let Some(names) = object_at(spec, "/names") {
             let kind = names["kind"].as_str().unwrap_or_default().to_owned();
-            for (field, value) in [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))] {
+            for (field, value) in
+                [("singular", kind.to_lowercase()), ("listKind", format!("{kind}List"))]
+            {
                 if !kind.is_empty() && names[field].as_str().unwrap_or_default().is_empty() {
                     names[field] = value.into();
                 }
@@ -44,7 +45,7 @@ impl Strategy for CustomResourceDefinition {
     fn prepare_for_create(&self, object: &mut Value) {
         let stored: Vec<Value> = stored_version(object).into_iter().collect();
         object["status"] = json!({
-            "acceptedNames": {"kind": "", "plural": ""}, "conditions": [], "storedVersions": stored,
+            "acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": stored,
         });
     }
 
@@ -92,7 +93,9 @@ impl Strategy for CustomResourceDefinition {
             fields.extend([("scope", &["scope"][..]), ("names.kind", &["names", "kind"])]);
         }
         for (shown, steps) in fields {
-            let of = |object: &Value| steps.iter().fold(object["spec"].clone(), |at, step| at[*step].clone());
+            let of = |object: &Value| {
+                steps.iter().fold(object["spec"].clone(), |at, step| at[*step].clone())
+            };
             if of(new) != of(old) {
                 errors.push(FieldError::invalid(&path.child(shown), of(new), IMMUTABLE));
             }
@@ -136,7 +139,10 @@ impl Strategy for CustomResourceDefinition {
 
 fn stored_version(object: &Value) -> Option<Value> {
     let versions = object["spec"]["versions"].as_array()?;
-    versions.iter().find(|version| version["storage"] == true).map(|version| version["name"].clone())
+    versions
+        .iter()
+        .find(|version| version["storage"] == true)
+        .map(|version| version["name"].clone())
 }
 
 /// The object's name says which resource it defines.
@@ -200,7 +206,11 @@ fn stored_versions(object: &Value) -> Errors {
     let path = Path::new("status").child("storedVersions");
     let list = object["status"]["storedVersions"].as_array().map_or(&[][..], Vec::as_slice);
     if list.is_empty() {
-        return vec![FieldError::invalid(&path, Value::Array(Vec::new()), "must have at least one stored version")];
+        return vec![FieldError::invalid(
+            &path,
+            Value::Array(Vec::new()),
+            "must have at least one stored version",
+        )];
     }
     let versions = || object["spec"]["versions"].as_array().into_iter().flatten();
     let mut errors = Errors::new();

@@ -24,10 +24,8 @@ pub(super) fn validate(given: &Value, path: &Path) -> Errors {
         let kind = text(given, field);
         let messages = names::dns1035_label(&kind.to_lowercase());
         if !kind.is_empty() && !messages.is_empty() {
-            let detail = format!(
-                "may have mixed case, but should otherwise match: {}",
-                messages.join(",")
-            );
+            let detail =
+                format!("may have mixed case, but should otherwise match: {}", messages.join(","));
             errors.push(FieldError::invalid(&path.child(field), kind, &detail));
         }
     }

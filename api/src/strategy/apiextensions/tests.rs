@@ -1,0 +1,105 @@
+use serde_json::{Value, json};
+
+use crate::strategy::tests::{changed, create, refuses, resource};
+
+fn definition() -> Value {
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "foos.gold.io"},
+        "spec": {"group": "gold.io", "names": {"kind": "Foo", "plural": "foos"}, "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "properties": {"n": {"type": "integer"}}}}}}}]}})
+}
+
+/// The definition with another schema of `spec`.
+fn with_schema(schema: &Value) -> Value {
+    json!({"spec": {"versions": [{"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": schema}}}}]}})
+}
+
+/// The definition with something more in its version.
+fn with(field: &str, value: &Value) -> Value {
+    let mut versions = definition()["spec"]["versions"].clone();
+    versions[0][field] = value.clone();
+    json!({"spec": {"versions": versions}})
+}
+
+#[test]
+fn definitions_are_checked() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let schema = "spec.versions[0].schema.openAPIV3Schema";
+    let two = |name: &str| {
+        let mut versions = definition()["spec"]["versions"].clone();
+        let mut second = versions[0].clone();
+        second["name"] = name.into();
+        versions.as_array_mut().expect("a list").push(second);
+        json!({"spec": {"versions": versions}})
+    };
+    let cases = [
+        (json!({"metadata": {"name": "foo.gold.io"}}), r#"metadata.name: Invalid value: "foo.gold.io": must be spec.names.plural+"."+spec.group"#.to_owned()),
+        (json!({"spec": {"scope": "Galaxy"}}), r#"spec.scope: Unsupported value: "Galaxy": supported values: "Cluster", "Namespaced""#.to_owned()),
+        (json!({"spec": {"preserveUnknownFields": true}}), "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead".to_owned()),
+        (json!({"spec": {"names": {"listKind": "Foo"}}}), r#"spec.names.listKind: Invalid value: "Foo": kind and listKind may not be the same"#.to_owned()),
+        (two("v2"), "spec.versions: Invalid value: must have exactly one version marked as storage version".to_owned()),
+        (with("schema", &json!(null)), format!("{schema}: Required value: schemas are required")),
+        (with_schema(&json!({"properties": {}})), format!("{schema}.properties[spec].type: Required value: must not be empty for specified object fields")),
+        (with_schema(&json!({"type": "array"})), format!("{schema}.properties[spec].items: Required value: must be specified")),
+        (with_schema(&json!({"type": "text"})), format!(r#"{schema}.properties[spec].type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string""#)),
+        (with_schema(&json!({"type": "string", "anyOf": [{"type": "string"}]})), format!("{schema}.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural")),
+        (with_schema(&json!({"type": "object", "$ref": "#/x"})), format!("{schema}.properties[spec].$ref: Forbidden: $ref is not supported")),
+        (with_schema(&json!({"type": "integer", "default": "a"})), format!(r#"{schema}.properties[spec].default: Invalid value: "string": {schema}.properties[spec].default in body must be of type integer: "string""#)),
+        (with_schema(&json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"})), format!("{schema}.properties[spec].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map")),
+        (with("subresources", &json!({"scale": {"specReplicasPath": ".status.n", "statusReplicasPath": ".status.n"}})),
+         r#"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".status.n": should be a json path under .spec"#.to_owned()),
+        (with("additionalPrinterColumns", &json!([{"name": "a", "type": "text", "jsonPath": ".a"}])),
+         r#"spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#.to_owned()),
+        (with("selectableFields", &json!([{"jsonPath": ".spec.other"}])),
+         r#"spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.other": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#.to_owned()),
+        (with("deprecationWarning", &json!("old")), r#"spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions"#.to_owned()),
+        (json!({"spec": {"conversion": {"strategy": "Magic"}}}), r#"spec.conversion.strategy: Unsupported value: "Magic": supported values: "None", "Webhook""#.to_owned()),
+        (json!({"metadata": {"name": "foos.a.k8s.io"}, "spec": {"group": "a.k8s.io"}}),
+         "metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111".to_owned()),
+    ];
+    let cases: Vec<_> =
+        cases.iter().map(|(change, want)| (change.clone(), want.as_str())).collect();
+    refuses(row, &definition(), &cases);
+}
+
+#[test]
+fn what_is_stored_stays_readable() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let mut old = create(row, definition()).expect("a definition");
+    assert_eq!(old["status"]["storedVersions"], json!(["v1"]));
+    old["status"]["conditions"] = json!([{"type": "Established", "status": "True"}]);
+    for (change, want) in [
+        (
+            json!({"spec": {"scope": "Cluster"}}),
+            "spec.scope: Invalid value: \"Cluster\": field is immutable",
+        ),
+        (
+            json!({"spec": {"names": {"kind": "Bar"}}}),
+            "spec.names.kind: Invalid value: \"Bar\": field is immutable",
+        ),
+    ] {
+        let mut new = changed(&old, &change);
+        let status = crate::lifecycle::before_update(row, &mut new, &old).expect_err(want);
+        assert!(status.message.contains(want), "{status}");
+    }
+    // A new storage version is noted, and the old one must not go.
+    let mut versions = old["spec"]["versions"].clone();
+    versions[0]["name"] = "v2".into();
+    let mut new = changed(&old, &json!({"spec": {"versions": versions}}));
+    row.strategy.prepare_for_update(&mut new, &old);
+    assert_eq!(new["status"]["storedVersions"], json!(["v1", "v2"]));
+    let errors = row.strategy.validate_update(&new, &old);
+    assert!(errors.iter().any(|error| error.field == "status.storedVersions[0]"), "{errors:?}");
+}
+
+#[test]
+fn rules_that_are_not_evaluated_are_told() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    assert!(row.strategy.warnings(&definition()).is_empty());
+    let rules = json!({"type": "object", "x-kubernetes-validations": [{"rule": "true"}]});
+    let told = row.strategy.warnings(&changed(&definition(), &with_schema(&rules)));
+    assert!(told[0].contains("x-kubernetes-validations"), "{told:?}");
+}

@@ -75,7 +75,9 @@ fn one(version: &Value, path: &Path) -> Errors {
 /// Parts of JSON Schema that no schema here may have, anywhere.
 fn unsupported(schema: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for field in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
+    for field in
+        ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"]
+    {
         if !schema[field].is_null() {
             let detail = format!("{field} is not supported");
             errors.push(FieldError::forbidden(&path.child(field), &detail));
@@ -124,7 +126,10 @@ fn scale(scale: &Value, path: &Path) -> Errors {
             Ok(()) if !below.is_empty() && !given.starts_with(below) => {
                 format!("should be a json path under {}", below.trim_end_matches('.'))
             }
-            Ok(()) if below.is_empty() && ![".spec.", ".status."].iter().any(|b| given.starts_with(b)) => {
+            Ok(())
+                if below.is_empty()
+                    && ![".spec.", ".status."].iter().any(|b| given.starts_with(b)) =>
+            {
                 "should be a json path under either .spec or .status".to_owned()
             }
             Ok(()) => continue,

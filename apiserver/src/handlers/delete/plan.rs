@@ -31,7 +31,12 @@ pub(super) fn plan(
 ) -> Action {
     let mut new = old.clone();
     let deleting = old["metadata"]["deletionTimestamp"].is_string();
-    let finalizers = finalizers(resource, old, options);
+    let mut finalizers = finalizers(resource, old, options);
+    if let Some(own) = resource.strategy.cleanup_finalizer().filter(|_| !deleting)
+        && !finalizers.iter().any(|finalizer| finalizer == own)
+    {
+        finalizers.push(own.into());
+    }
     if finalizers.is_empty() {
         api::meta::remove(&mut new["metadata"], "finalizers");
     } else {

@@ -132,7 +132,9 @@ fn check(
     }
     if !matching.is_empty() {
         if watch && initial_events.is_none() {
-            forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+            forbid(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
         }
         if !watch && version.is_empty() {
             forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");

@@ -87,7 +87,8 @@ impl WriteOptions {
             "" => false,
             "All" => true,
             other => {
-                errors.push(FieldError::not_supported(&Path::new("dryRun"), other, &["All"]));
+                let (path, given) = (Path::new("dryRun"), vec![other]);
+                errors.push(FieldError::not_supported(&path, given, &["All"]));
                 false
             }
         };
@@ -165,7 +166,7 @@ mod tests {
             (
                 "dryRun=Some",
                 false,
-                "dryRun: Unsupported value: \"Some\": supported values: \"All\"",
+                "dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"",
             ),
         ];
         for (query, applies, want) in cases {
