@@ -1,7 +1,7 @@
 //! Garbage collector: what belonged to an object goes with it.
 //!
 //! Objects name their owners in `metadata.ownerReferences`. [`graph`] keeps who belongs to whom, fed
-//! by a watch on every built-in kind. An object none of whose owners exists is deleted (*background*).
+//! by a watch on every kind, those of custom resources too. An object none of whose owners exists is deleted (*background*).
 //! An owner deleted in the *foreground* carries the finalizer `foregroundDeletion` and goes after its
 //! dependents; one deleted with *orphan* carries `orphan` and goes after its dependents were told to
 //! forget it.
@@ -12,6 +12,7 @@
 //!
 //! Source: <https://kubernetes.io/docs/concepts/architecture/garbage-collection/>.
 
+mod custom;
 mod graph;
 mod plan;
 mod watch;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use self::custom::Kinds;
 use self::graph::{Graph, Identity, Uid};
 use self::plan::{Ownership, Verdict};
 use crate::queue::WorkQueue;
@@ -69,12 +71,14 @@ type Meta = PartialObjectMeta<DynamicObject>;
 pub(crate) struct Garbage {
     client: Client,
     graph: Arc<Mutex<Graph>>,
+    kinds: Arc<Kinds>,
     queue: Arc<WorkQueue<Work>>,
 }
 
 impl Garbage {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, graph: Arc::default(), queue: Arc::new(WorkQueue::new()) }
+        let (graph, kinds) = (Arc::default(), Arc::default());
+        Self { client, graph, kinds, queue: Arc::new(WorkQueue::new()) }
     }
 
     /// The queue of things to look at.
@@ -205,7 +209,12 @@ impl Garbage {
         reference: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
     ) -> Result<Ownership, ReconcileError> {
         let uid = Uid(reference.uid.clone());
-        let Some(resource) = resource_of(&reference.api_version, &reference.kind) else {
+        let (api_version, kind) = (&reference.api_version, &reference.kind);
+        if self.kinds.is_deleted(api_version, kind) {
+            return Ok(Ownership::Absent);
+        }
+        let known = resource_of(api_version, kind).or_else(|| self.kinds.find(api_version, kind));
+        let Some(resource) = known else {
             // A kind this server does not have: nothing can be known about the owner.
             return Ok(Ownership::Solid);
         };
@@ -250,7 +259,7 @@ impl Garbage {
     }
 }
 
-/// The row of a kind; another version of the same group does as well.
+/// The built-in row of a kind; another version of the same group does as well.
 fn resource_of(api_version: &str, kind: &str) -> Option<Arc<Resource>> {
     if let Some(row) = resources::by_kind(api_version, kind) {
         return Some(row.clone());

@@ -25,6 +25,7 @@
 //! | [`service_account`] | every namespace has the account `default` |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
 //! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
+//! | [`protection`] | deleted claims and volumes go when nobody uses them |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
 //! Called by `wctl` with a client of the identity `system:kube-controller-manager`.
@@ -36,7 +37,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -56,6 +58,7 @@ mod informer;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
+mod protection;
 mod queue;
 mod reconcile;
 mod replication;
@@ -70,6 +73,7 @@ use informer::Informer;
 use namespace::Namespaces;
 use node_lifecycle::NodeLifecycle;
 use pod_gc::PodGc;
+use protection::{ClaimProtection, VolumeProtection};
 use reconcile::{Stop, serve};
 use replication::Replication;
 use root_ca::RootCa;
@@ -159,6 +163,8 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let mut endpoints: Informer<Endpoints> = Informer::new(client.clone(), all());
     let mut controllers: Informer<ReplicationController> = Informer::new(client.clone(), all());
     let mut roles: Informer<ClusterRole> = Informer::new(client.clone(), all());
+    let mut claims: Informer<PersistentVolumeClaim> = Informer::new(client.clone(), all());
+    let mut volumes: Informer<PersistentVolume> = Informer::new(client.clone(), all());
     // Only what is looked at is watched.
     let node_leases = all().fields(&format!("metadata.namespace={}", node_lifecycle::LEASES));
     let mut leases: Informer<Lease> = Informer::new(client.clone(), node_leases);
@@ -195,6 +201,8 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
         .clone()
         .map(|pem| RootCa::new(client.clone(), pem, &mut namespaces, &mut config_maps));
     let aggregation = ClusterRoleAggregation::new(client.clone(), &mut roles);
+    let claim_protection = ClaimProtection::new(client.clone(), &mut claims, &mut pods);
+    let volume_protection = VolumeProtection::new(client.clone(), &mut volumes);
     let garbage = Garbage::new(client.clone());
 
     // Nothing is decided on half a list.
@@ -209,6 +217,8 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     begin(leases, tracker, shutdown, &mut lists);
     begin(accounts, tracker, shutdown, &mut lists);
     begin(roles, tracker, shutdown, &mut lists);
+    begin(claims, tracker, shutdown, &mut lists);
+    begin(volumes, tracker, shutdown, &mut lists);
     begin(config_maps, tracker, shutdown, &mut lists);
     join_all(lists).await;
     garbage.start(tracker, shutdown).await;
@@ -245,6 +255,14 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let queue = aggregation.queue().clone();
     serve(cluster_role_aggregation::NAME, &queue, 1, tracker, stop, move |key| {
         aggregation.clone().reconcile(key)
+    });
+    let queue = claim_protection.queue().clone();
+    serve(protection::CLAIMS, &queue, 1, tracker, stop, move |key| {
+        claim_protection.clone().reconcile(key)
+    });
+    let queue = volume_protection.queue().clone();
+    serve(protection::VOLUMES, &queue, 1, tracker, stop, move |key| {
+        volume_protection.clone().reconcile(key)
     });
     let queue = pod_gc.queue().clone();
     serve(pod_gc::NAME, &queue, 1, tracker, stop, move |key| pod_gc.clone().reconcile(key));

@@ -1,4 +1,4 @@
-//! Feeds the graph: one watch per built-in kind, of which only the metadata is kept.
+//! Feeds the graph: one watch per kind, of which only the metadata is kept.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::graph::{Identity, Uid};
-use super::{Garbage, Meta, api_resource};
+use super::{Garbage, Meta, api_resource, custom};
 
 /// Kinds that own nothing and that nothing owns, and that come in masses.
 fn is_ignored(resource: &Resource) -> bool {
@@ -34,13 +34,17 @@ pub(super) async fn start(garbage: &Garbage, tracker: &TaskTracker, shutdown: &C
         listed.push(once);
         tracker.spawn(follow(garbage.clone(), resource.clone(), shutdown.clone(), done));
     }
+    let (done, once) = oneshot::channel();
+    listed.push(once);
+    tracker.spawn(custom::follow(garbage.clone(), tracker.clone(), shutdown.clone(), done));
     tokio::select! {
         () = shutdown.cancelled() => {}
         _ = join_all(listed) => {}
     }
 }
 
-async fn follow(
+/// Follows the objects of a kind until `shutdown`; says when they have been listed once.
+pub(super) async fn follow(
     garbage: Garbage,
     resource: Arc<Resource>,
     shutdown: CancellationToken,
@@ -96,9 +100,20 @@ async fn follow(
                 debug!(kind = %resource.kind, "watch expired, listing anew");
                 events = open();
             }
+            Some(Err(error)) if is_missing(&error) => {
+                debug!(kind = %resource.kind, "kind is not served any more");
+            }
             Some(Err(error)) => warn!(kind = %resource.kind, %error, "watch failed, retrying"),
         }
     }
+}
+
+/// Whether the server does not know the kind: its definition has been deleted, and the watch of
+/// definitions will say so.
+fn is_missing(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 fn identity(resource: &Arc<Resource>, object: &Meta) -> Option<Identity> {
