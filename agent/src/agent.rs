@@ -37,6 +37,7 @@ use crate::node::{self, Facts, Report};
 use crate::pod::worker::{self, Desired, Handle};
 use crate::server::Server;
 use crate::sources::Sources;
+use crate::tokens::Tokens;
 use crate::translate::resolv::Resolv;
 
 /// How long shutdown waits for tasks before it names them and goes.
@@ -93,6 +94,7 @@ pub async fn run(
     tracker.spawn(mirror_services(client.clone(), mirror, stop.clone()));
     let context = Arc::new(Context {
         sources: Sources::new(client.clone(), tracker.clone(), stop.clone()),
+        tokens: Tokens::new(client.clone()),
         host_resolv: Resolv::parse(
             &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
         ),

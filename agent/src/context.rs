@@ -14,6 +14,7 @@ use crate::event::Recorder;
 use crate::network::Addresses;
 use crate::node::Report;
 use crate::sources::Sources;
+use crate::tokens::Tokens;
 use crate::translate::field::Placement;
 use crate::translate::resolv::Resolv;
 use crate::volume::PodDir;
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) client: kube::Client,
     pub(crate) events: Recorder,
     pub(crate) sources: Sources,
+    pub(crate) tokens: Tokens,
     pub(crate) services: Store<Service>,
     pub(crate) addresses: Addresses,
     pub(crate) report: Report,

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why [`run`](crate::run) gave up.
+/// Why [`run`](crate::run) or [`unmount_volumes`](crate::unmount_volumes) gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A directory below the data directory could not be made.
@@ -30,6 +30,12 @@ pub enum Error {
         address: SocketAddr,
         /// The cause.
         source: io::Error,
+    },
+    /// What the volumes of pods are on could not be unmounted.
+    #[error("cannot unmount the volumes of pods")]
+    Volumes {
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Certificate, key or CA of the kubelet endpoint cannot be used.
     #[error("cannot use the kubelet endpoint's {part}")]

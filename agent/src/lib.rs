@@ -23,9 +23,11 @@ mod pod;
 mod probe;
 mod server;
 mod sources;
+mod tokens;
 mod translate;
 mod volume;
 
 pub use agent::run;
 pub use config::{Capacity, Config, PodNetwork, ServingTls};
 pub use error::Error;
+pub use volume::unmount_all as unmount_volumes;

@@ -92,6 +92,16 @@ impl PodDir {
     }
 }
 
+/// Unmounts what the volumes of all pods are on, as a reboot would: what is in memory is gone, what is on
+/// the disk stays. Only once no sandbox is left.
+///
+/// # Errors
+/// [`Error::Volumes`](crate::Error::Volumes) if a mount cannot be undone.
+pub fn unmount_all(data_dir: &Path) -> Result<(), crate::Error> {
+    clean::unmount_below(&data_dir.join("pods"))
+        .map_err(|error| crate::Error::Volumes { source: Box::new(error) })
+}
+
 /// Makes every volume of the pod, or brings its contents up to date. May be called any number of times.
 pub(crate) fn set_up(
     pod: &Pod,
@@ -294,6 +304,7 @@ mod tests {
             References {
                 config_maps: [("m".into(), Arc::new(serde_json::from_value(map).unwrap()))].into(),
                 secrets: [("s".into(), Arc::new(serde_json::from_value(secret).unwrap()))].into(),
+                tokens: Default::default(),
             }
         };
         let path = |name: &str| dir.root().join("volumes").join(name);

@@ -262,6 +262,9 @@ mod tests {
             "/apis/scheduling.k8s.io/v1",
             "/apis/node.k8s.io/v1",
             "/apis/flowcontrol.apiserver.k8s.io/v1",
+            "/apis/admissionregistration.k8s.io/v1",
+            "/apis/apiregistration.k8s.io/v1",
+            "/apis/resource.k8s.io/v1",
         ] {
             let (group, version) =
                 path.strip_prefix("/apis/").and_then(|p| p.split_once('/')).unwrap_or(("", "v1"));

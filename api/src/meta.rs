@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::field::{Errors, FieldError, Path};
 use crate::names::{self, NameRule};
+use crate::resources;
 
 /// Total size of the keys and values of annotations, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
@@ -79,7 +80,8 @@ pub fn validate(object: &Value, namespaced: bool, rule: NameRule) -> Errors {
     errors.extend(validate_labels(&meta["labels"], &path.child("labels")));
     errors.extend(validate_annotations(&meta["annotations"], &path.child("annotations")));
     errors.extend(validate_owners(&meta["ownerReferences"], &path.child("ownerReferences")));
-    errors.extend(validate_finalizers(&meta["finalizers"], &path.child("finalizers")));
+    let finalizers = path.child("finalizers");
+    errors.extend(validate_finalizers(&meta["finalizers"], is_extension(object), &finalizers));
     errors
 }
 
@@ -202,13 +204,25 @@ pub fn validate_finalizer(name: &str, path: &Path) -> Errors {
     errors
 }
 
-fn validate_finalizers(finalizers: &Value, path: &Path) -> Errors {
+/// Whether the object is a custom resource or the definition of one: there a finalizer needs no
+/// domain in its name.
+fn is_extension(object: &Value) -> bool {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let row = resources::by_kind(text("apiVersion"), text("kind"));
+    !text("apiVersion").is_empty() && row.is_none_or(|row| row.group == "apiextensions.k8s.io")
+}
+
+fn validate_finalizers(finalizers: &Value, extension: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let names = finalizers.as_array().into_iter().flatten().filter_map(Value::as_str);
     let (mut orphan, mut foreground) = (false, false);
     for (n, name) in names.enumerate() {
         let at = path.index(n);
-        errors.extend(validate_finalizer(name, &at));
+        if extension {
+            errors.extend(FieldError::invalid_each(&at, name, &names::qualified_name(name)));
+        } else {
+            errors.extend(validate_finalizer(name, &at));
+        }
         orphan |= name == "orphan";
         foreground |= name == "foregroundDeletion";
     }

@@ -270,6 +270,34 @@ impl Resource {
         self.allows(Verb::Watch)
     }
 
+    /// Whether a deletion answers with the object that is gone; others answer with a Status.
+    #[must_use]
+    pub fn shows_deleted(&self) -> bool {
+        let shown: &[&str] = match &*self.group {
+            "" => &[
+                "persistentvolumeclaims",
+                "persistentvolumes",
+                "pods",
+                "podtemplates",
+                "resourcequotas",
+                "serviceaccounts",
+                "services",
+            ],
+            "resource.k8s.io" => {
+                &["deviceclasses", "resourceclaims", "resourceclaimtemplates", "resourceslices"]
+            }
+            "storage.k8s.io" => &[
+                "csidrivers",
+                "csinodes",
+                "storageclasses",
+                "volumeattachments",
+                "volumeattributesclasses",
+            ],
+            _ => &[],
+        };
+        shown.contains(&&*self.plural)
+    }
+
     /// The value of a selectable field, or `None` when selectors may not name it.
     #[must_use]
     pub fn field_value(&self, name: &str, object: &Value) -> Option<String> {

@@ -5,7 +5,9 @@
 //! typed views that validation uses (`k8s_openapi` structs) always parse.
 //! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
 
+pub(crate) mod admissionregistration;
 pub(crate) mod apiextensions;
+pub(crate) mod apiregistration;
 pub(crate) mod apps;
 pub(crate) mod authentication;
 pub(crate) mod authorization;
@@ -32,6 +34,7 @@ pub(crate) mod policy;
 pub(crate) mod priority_class;
 pub(crate) mod rbac;
 pub(crate) mod replication_controller;
+pub(crate) mod resource;
 pub(crate) mod runtime_class;
 mod scale;
 pub(crate) mod secret;

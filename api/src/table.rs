@@ -5,8 +5,10 @@
 //! function per kind. The current time is passed in, for ages.
 //! Source: k8s.io/kubernetes/pkg/printers/internalversion.
 
+pub(crate) mod admissionregistration;
 mod age;
 pub(crate) mod apiextensions;
+pub(crate) mod apiregistration;
 pub(crate) mod apps;
 pub(crate) mod autoscaling;
 pub(crate) mod batch;
@@ -21,6 +23,7 @@ pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod policy;
 pub(crate) mod rbac;
+pub(crate) mod resource;
 pub(crate) mod scheduling;
 pub(crate) mod service;
 pub(crate) mod storage;

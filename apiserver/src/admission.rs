@@ -1,5 +1,7 @@
 //! What must hold before a write, beyond the object itself.
 
+pub(crate) mod service_account;
+
 use api::status::Status;
 use serde_json::Value;
 
@@ -42,7 +44,7 @@ pub(crate) async fn namespace(
     Ok(())
 }
 
-/// ServiceAccount: a pod that names no account runs as `default`.
+/// ServiceAccount, the part that needs no account: a pod that names no account runs as `default`.
 pub(crate) fn complete(target: &Target, object: &mut Value) {
     if !target.resource.group.is_empty() || target.resource.plural != "pods" {
         return;

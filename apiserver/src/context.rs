@@ -11,6 +11,7 @@ use crate::authn::Issuer;
 use crate::authz::rbac::Policies;
 use crate::cacher::{Cacher, Freshness};
 use crate::crd::Registry;
+use crate::flow::Flow;
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
 use crate::handlers::openapi::Documents;
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) caches: Vec<Arc<Cacher>>,
     /// Custom resources and their caches.
     pub(crate) custom: Registry,
+    /// How many requests are worked on at a time.
+    pub(crate) flow: Flow,
     /// How far the caches have come.
     pub(crate) freshness: Freshness,
     /// Service addresses and node ports.
@@ -33,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) openapi: Documents,
     /// For logs: calls the node agents.
     pub(crate) kubelets: KubeletClient,
+    /// Whether pods run as accounts that exist, and get their tokens.
+    pub(crate) service_accounts: bool,
     /// Makes and checks ServiceAccount tokens.
     pub(crate) issuer: Issuer,
     /// Roles and bindings, ready to be asked.

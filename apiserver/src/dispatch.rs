@@ -16,6 +16,7 @@ use crate::cacher::Cacher;
 use crate::context::Context;
 use crate::handlers;
 use crate::request::Request;
+use crate::request::deadline;
 use crate::request::info::{self, ResourcePath};
 use crate::request::negotiate::{self, Format, Media};
 use crate::request::options::Query;
@@ -73,7 +74,7 @@ async fn answer(context: &Context, request: Request) -> Answer {
     let gzip = negotiate::accepts_gzip(request.header(header::ACCEPT_ENCODING));
     let method = request.parts.method.clone();
     let path = request.parts.uri.path().to_owned();
-    let handled = AssertUnwindSafe(route(context, request)).catch_unwind().await;
+    let handled = AssertUnwindSafe(in_time(context, request)).catch_unwind().await;
     let answer = match handled {
         Ok(Ok(answer)) => answer,
         Ok(Err(status)) => response::refusal(&status),
@@ -106,6 +107,14 @@ fn compressed(answer: Answer) -> Answer {
     answer
 }
 
+/// Answers within the time that a request has.
+async fn in_time(context: &Context, request: Request) -> Handled {
+    let Some(limit) = deadline::limit(&request)? else { return route(context, request).await };
+    let late = "request did not complete within the allotted timeout";
+    let routed = tokio::time::timeout(limit, route(context, request)).await;
+    routed.unwrap_or_else(|_| Err(Status::timeout(late, 0)))
+}
+
 async fn route(context: &Context, mut request: Request) -> Handled {
     authn::authenticate(context, &mut request).await?;
     authn::impersonate(context, &mut request)?;
@@ -113,7 +122,12 @@ async fn route(context: &Context, mut request: Request) -> Handled {
     let method = &request.parts.method;
     let Some(named) = info::parse(path) else {
         let verb = method.as_str().to_ascii_lowercase();
-        authorize(context, &request.user, &Attributes::Path { verb: &verb, path })?;
+        let attributes = Attributes::Path { verb: &verb, path };
+        let _seat = match context.flow.enter(&request.user, &attributes).await {
+            Ok(seat) => seat,
+            Err(later) => return Ok(later),
+        };
+        authorize(context, &request.user, &attributes)?;
         return handlers::paths(context, &request).await;
     };
     let query = Query::parse(request.query());
@@ -129,18 +143,23 @@ async fn route(context: &Context, mut request: Request) -> Handled {
     };
     let verb = info::verb(method, &named, watch);
     let of_itself = named.group.is_empty() && named.resource == "namespaces";
-    authorize(
-        context,
-        &request.user,
-        &Attributes::Resource {
-            verb,
-            group: &named.group,
-            resource: &full,
-            // Whoever has rights in a namespace may have some on the namespace itself.
-            namespace: if of_itself { &named.name } else { &named.namespace },
-            name: if named.name.is_empty() && verb != "create" { &selected } else { &named.name },
-        },
-    )?;
+    let attributes = Attributes::Resource {
+        verb,
+        group: &named.group,
+        resource: &full,
+        // Whoever has rights in a namespace may have some on the namespace itself.
+        namespace: if of_itself { &named.name } else { &named.namespace },
+        name: if named.name.is_empty() && verb != "create" { &selected } else { &named.name },
+    };
+    let _seat = if info::is_relayed(&named) {
+        None
+    } else {
+        match context.flow.enter(&request.user, &attributes).await {
+            Ok(seat) => seat,
+            Err(later) => return Ok(later),
+        }
+    };
+    authorize(context, &request.user, &attributes)?;
     match find(context, named, query)? {
         Some((target, subresource)) => {
             let accept = request.header(header::ACCEPT);

@@ -5,7 +5,8 @@
 //! 1. `server` accepts the connection (TLS, HTTP/1.1 and HTTP/2) or is called in process.
 //! 2. `authn` knows who asks, from the client certificate (`pki`) or a token; `authz` decides
 //!    whether they may.
-//! 3. `dispatch` takes the path apart (`request`) and picks a file of `handlers`, one per verb.
+//! 3. `dispatch` takes the path apart (`request`), waits for the request's turn (`flow`) and picks
+//!    a file of `handlers`, one per verb.
 //! 4. Reads are answered by `cacher`, the watch cache: shared bytes, snapshots, event windows.
 //! 5. Writes go through `writing` and `admission`: decode, default, validate, allocate, then one
 //!    compare-and-set in the store, whose echo updates the cache.
@@ -29,6 +30,7 @@ mod context;
 mod crd;
 mod dispatch;
 mod expiry;
+mod flow;
 mod handlers;
 pub mod pki;
 mod request;

@@ -1,5 +1,6 @@
 //! What a request asks for, read once and before anything is decided.
 
+pub(crate) mod deadline;
 pub(crate) mod info;
 pub(crate) mod negotiate;
 pub(crate) mod options;

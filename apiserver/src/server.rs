@@ -26,6 +26,7 @@ use crate::cacher::Feed;
 use crate::context::Context;
 use crate::crd::{Controller, Registry};
 use crate::expiry;
+use crate::flow::Flow;
 use crate::handlers::health::StoreProbe;
 use crate::handlers::log::KubeletClient;
 use crate::handlers::openapi::Documents;
@@ -66,15 +67,18 @@ pub struct Config {
     pub node_ports: RangeInclusive<u16>,
     /// The DNS domain of the cluster.
     pub cluster_domain: String,
-    /// What connections may cost.
+    /// What connections and requests may cost.
     pub limits: Limits,
+    /// Whether pods run as ServiceAccounts that exist, and get their tokens (the admission plugin
+    /// ServiceAccount). Only where controllers make the accounts of namespaces.
+    pub service_accounts: bool,
     /// How often the claims on Service addresses and node ports are compared with the Services.
     pub repair_every: Duration,
 }
 
 impl Config {
     /// The defaults of Kubernetes: Services in 10.96.0.0/16, node ports 30000-32767, domain
-    /// `cluster.local`, repairs every three minutes; listening on 127.0.0.1, on a port of the
+    /// `cluster.local`, repairs every three minutes, no admission of ServiceAccounts; listening on 127.0.0.1, on a port of the
     /// kernel's choice.
     pub fn new(store: Store, authority: Arc<Authority>) -> Config {
         Config {
@@ -87,6 +91,7 @@ impl Config {
             node_ports: 30000..=32767,
             cluster_domain: "cluster.local".to_owned(),
             limits: Limits::default(),
+            service_accounts: false,
             repair_every: Duration::from_secs(180),
         }
     }
@@ -202,11 +207,13 @@ impl Server {
             store: config.store,
             caches,
             custom: Registry::new(),
+            flow: Flow::new(config.limits.in_flight),
             freshness,
             allocators,
             store_probe: StoreProbe::default(),
             openapi: Documents::default(),
             kubelets,
+            service_accounts: config.service_accounts,
             issuer,
             policies: Policies::default(),
             stopping: stopping.clone(),

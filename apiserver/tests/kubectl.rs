@@ -423,3 +423,143 @@ fn applying_merges_lists_by_their_keys() {
     let error = cluster.refused("apply -f bad.yaml --validate=strict");
     assert!(error.contains("unknown field \"spec.containers[1].colour\""), "{error}");
 }
+
+/// Custom resources are in the documents from the moment they are established.
+#[test]
+fn explaining_custom_resources() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.file(
+        "crd.yaml",
+        "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: crontabs.stable.example.com}
+spec:
+  group: stable.example.com
+  scope: Namespaced
+  names: {plural: crontabs, singular: crontab, kind: CronTab}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            required: [cron]
+            properties:
+              cron: {type: string, description: When it runs.}
+              replicas: {type: integer, nullable: true}
+              free: {type: object, x-kubernetes-preserve-unknown-fields: true}
+",
+    );
+    let unknown = cluster.refused("explain crontabs");
+    assert!(unknown.contains("crontabs"), "{unknown}");
+    cluster.ok("apply -f crd.yaml");
+    cluster.ok("wait --for=condition=Established crd/crontabs.stable.example.com --timeout=60s");
+    let explained = cluster.ok("explain crontabs.spec");
+    assert!(explained.starts_with("GROUP:      stable.example.com\nKIND:       CronTab\n"));
+    assert!(explained.contains("cron\t<string> -required-\n    When it runs."), "{explained}");
+    let old = cluster.ok("explain crontabs.spec --output plaintext-openapiv2");
+    assert!(old.contains("When it runs.") && old.contains("free\t<"), "{old}");
+    let object = "apiVersion: stable.example.com/v1\nkind: CronTab\nmetadata: {name: c}\n";
+    for cron in ["@daily", "@hourly"] {
+        cluster.file("c.yaml", &format!("{object}spec: {{cron: '{cron}', free: {{any: 1}}}}\n"));
+        cluster.ok("apply -f c.yaml");
+    }
+    assert_eq!(cluster.ok("get crontab c -o jsonpath={.spec.cron}"), "@hourly");
+    cluster.file("bad.yaml", &format!("{object}spec: {{cron: x, colour: red}}\n"));
+    let error = cluster.refused("apply -f bad.yaml");
+    assert!(error.contains("unknown field \"spec.colour\""), "{error}");
+    // Another field, another document.
+    cluster.ok(
+        r#"patch crd crontabs.stable.example.com --type=json -p [{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/colour","value":{"type":"string"}}]"#,
+    );
+    eventually("kubectl explains the new field", PATIENCE, || {
+        let explained = cluster.run("explain crontabs.spec.colour");
+        let error = String::from_utf8_lossy(&explained.stderr).into_owned();
+        explained.status.success().then_some(()).ok_or(error)
+    });
+    cluster.ok("delete -f crd.yaml --timeout=60s");
+    eventually("the documents forget the kind", PATIENCE, || {
+        let index = cluster.ok("get --raw /openapi/v3");
+        if index.contains("stable.example.com") { Err(index) } else { Ok(()) }
+    });
+}
+
+const DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: foos.gold.io}
+spec:
+  group: gold.io
+  scope: Namespaced
+  names: {kind: Foo, plural: foos, shortNames: [fo]}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              size: {type: integer, minimum: 1, default: 3}
+              color: {type: string}
+          status:
+            type: object
+            properties:
+              size: {type: integer}
+    subresources:
+      status: {}
+      scale: {specReplicasPath: .spec.size, statusReplicasPath: .status.size}
+    additionalPrinterColumns:
+    - {name: Count, type: integer, jsonPath: .spec.size}
+";
+
+#[test]
+fn custom_resources() {
+    let Some(cluster) = Cluster::start() else { return };
+    let definition = cluster.file("definition.yaml", DEFINITION);
+    let definition = definition.display();
+    assert_eq!(
+        cluster.ok(&format!("apply -f {definition}")).trim(),
+        "customresourcedefinition.apiextensions.k8s.io/foos.gold.io created"
+    );
+    cluster.ok("wait --for=condition=Established crd/foos.gold.io --timeout=60s");
+    let foo = |spec: &str| {
+        format!("apiVersion: gold.io/v1\nkind: Foo\nmetadata: {{name: a}}\nspec: {spec}\n")
+    };
+    let file = cluster.file("foo.yaml", &foo("{color: red}"));
+    let file = file.display();
+    assert_eq!(cluster.ok(&format!("apply -f {file}")).trim(), "foo.gold.io/a created");
+    cluster.file("foo.yaml", &foo("{color: blue}"));
+    assert_eq!(cluster.ok(&format!("apply -f {file}")).trim(), "foo.gold.io/a configured");
+    assert_eq!(cluster.ok(&format!("apply -f {file}")).trim(), "foo.gold.io/a unchanged");
+    let table = cluster.ok("get fo a");
+    let cells: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(cells, [["NAME", "COUNT"], ["a", "3"]], "{table}");
+    assert_eq!(cluster.ok("get foo a -o jsonpath={.spec}"), r#"{"color":"blue","size":3}"#);
+    let wrong = cluster.file("wrong.yaml", &foo("{size: 0}").replace("name: a", "name: b"));
+    let refused = cluster.refused(&format!("create -f {}", wrong.display()));
+    let want =
+        "spec.size: Invalid value: 0: spec.size in body should be greater than or equal to 1";
+    assert!(refused.contains(want), "{refused}");
+    let odd = cluster.file("odd.yaml", &foo("{zzz: 1}").replace("name: a", "name: b"));
+    let refused = cluster.refused(&format!("create -f {}", odd.display()));
+    assert!(refused.contains("unknown field \"spec.zzz\""), "{refused}");
+    cluster.ok("scale foo a --replicas=5");
+    cluster.ok("patch foo a --subresource=status --type=merge -p {\"status\":{\"size\":5}}");
+    assert_eq!(cluster.ok("get foo a -o jsonpath={.spec.size}{.status.size}"), "55");
+    cluster.ok("label foo a x=y");
+    assert_eq!(cluster.ok("get foos -l x=y -o name").trim(), "foo.gold.io/a");
+    cluster.ok("apply --server-side --field-manager=me --force-conflicts -f foo.yaml");
+    let deleted = cluster.ok(&format!("delete -f {definition}"));
+    assert!(deleted.contains("foos.gold.io\" deleted"), "{deleted}");
+    let gone = cluster.refused("get foos");
+    assert!(gone.contains("foos"), "{gone}");
+}

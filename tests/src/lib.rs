@@ -3,7 +3,8 @@
 //! Nothing here imitates a product. A test that needs Postgres gets a private
 //! Postgres ([`postgres`]), one that needs a registry gets Debian's
 //! docker-registry ([`registry`]) with images made by umoci ([`images`]), one that needs a cluster gets the `wctl`
-//! binary in a network namespace of its own ([`cluster`]). What is started is
+//! binary in a network namespace of its own ([`cluster`]); the official clients of other
+//! languages come from their package registries ([`clients`]). What is started is
 //! stopped by process id, and ends with the test process even when that is
 //! killed ([`process`]).
 //!
@@ -13,6 +14,7 @@
 #![allow(clippy::print_stderr, reason = "speaks to whoever reads a test's output")]
 
 pub mod busybox;
+pub mod clients;
 pub mod cluster;
 pub mod http;
 pub mod images;

@@ -28,7 +28,7 @@ pub fn npm((name, version): (&str, &str), file: &str) -> Result<PathBuf> {
 }
 
 /// Where packages are kept: in the target folder that the test runs from, so that nothing else needs care.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     target.map_or_else(std::env::temp_dir, Path::to_path_buf).join("thirdparty")

@@ -46,6 +46,7 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
         names: vec![node.clone()],
         advertise: Some(slot.node_ip()),
         service_cidr: slot.service_cidr(),
+        service_accounts: true,
         ..apiserver::Config::new(home.store().clone(), authority.clone())
     })
     .await
@@ -77,7 +78,7 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
     tracing::info!("stopping");
     let stopped = components.stop(stop).await;
     if !arguments.keep_pods {
-        stop::pods(home.runtime(), &slot).await;
+        stop::pods(home.runtime(), &slot, home.data_dir()).await;
     }
     home.close().await;
     outcome.and(stopped)

@@ -25,6 +25,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "iproute2", proof: "/sbin/ip" },
     Package { name: "socat", proof: "/usr/bin/socat" },
     Package { name: "npm", proof: "/usr/bin/npm" },
+    Package { name: "python3-pip", proof: "/usr/bin/pip3" },
 ];
 
 /// Installs what is missing; without root it names the command instead.

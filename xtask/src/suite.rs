@@ -1,5 +1,6 @@
 //! `cargo xtask test`: what CI runs and what a newcomer runs, the same.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -39,8 +40,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut tests = step::cargo();
     tests.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
     tests.args(arguments.filter.as_deref());
+    let not_tested = scratch.path().join("not-tested");
     tests.env("TMPDIR", scratch.path()).env("WHARF_WCTL", wctl);
-    step::run("cargo test", &mut tests)
+    tests.env("WHARF_NOT_TESTED", &not_tested);
+    let outcome = step::run("cargo test", &mut tests);
+    for line in absent(&std::fs::read_to_string(not_tested).unwrap_or_default()) {
+        println!("not tested: {line}");
+    }
+    outcome
+}
+
+/// What tests left out for want of a program that they drive, each once.
+fn absent(lines: &str) -> BTreeSet<&str> {
+    lines.lines().collect()
 }
 
 /// PostgreSQL runs as its own user and must reach its data folder.

@@ -242,6 +242,7 @@ impl Worker {
             self.sources = sources::Watched::default();
         } else {
             self.sources.watch(&self.context, &self.pod);
+            self.stale |= self.context.tokens.due(&self.pod, now);
             self.refresh_volumes().await;
         }
         let status_wake = self.report(&want, now);

@@ -28,11 +28,13 @@ pub(crate) enum EnvError {
     FileKey { variable: String },
 }
 
-/// The ConfigMaps and Secrets of the pod's namespace that it refers to, as far as they exist.
+/// What the pod refers to: ConfigMaps and Secrets of its namespace, as far as they exist, and tokens.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct References {
     pub(crate) config_maps: BTreeMap<String, std::sync::Arc<ConfigMap>>,
     pub(crate) secrets: BTreeMap<String, std::sync::Arc<Secret>>,
+    /// Tokens of the pod's account, for its volumes.
+    pub(crate) tokens: crate::tokens::Issued,
 }
 
 /// Names of ConfigMaps and Secrets that a container's environment refers to.
@@ -233,6 +235,7 @@ mod tests {
         let references = References {
             config_maps: [("cm".to_owned(), Arc::new(map))].into(),
             secrets: [("sec".to_owned(), Arc::new(secret))].into(),
+            tokens: Default::default(),
         };
         let placement = Placement {
             pod_ip: "10.0.0.2".parse().unwrap(),

@@ -15,15 +15,21 @@ pub(crate) fn remove(dir: &PodDir) -> Result<(), VolumeError> {
     if !root.exists() {
         return Ok(());
     }
-    for mount in mounts_below(root)? {
-        rustix::mount::unmount(&mount, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-            .map_err(VolumeError::errno("unmount", &mount))?;
-    }
+    unmount_below(root)?;
     if let Some(left) = mounts_below(root)?.first() {
         return Err(VolumeError::errno("unmount", left)(rustix::io::Errno::BUSY));
     }
     // Containers have filled it, perhaps with directories nested without end.
     runtime::remove_tree(root).map_err(VolumeError::file("remove", root))
+}
+
+/// Unmounts everything at or below `path`.
+pub(super) fn unmount_below(path: &Path) -> Result<(), VolumeError> {
+    for mount in mounts_below(path)? {
+        rustix::mount::unmount(&mount, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+            .map_err(VolumeError::errno("unmount", &mount))?;
+    }
+    Ok(())
 }
 
 /// Whether something is mounted on `path` itself.
@@ -88,6 +94,10 @@ mod tests {
         let dir = PodDir::new(temp.path(), "uid");
         let target = dir.sub_path("c", 0);
         std::fs::create_dir_all(&target).unwrap();
+        rustix::mount::mount_bind(&precious, &target).expect("tests run as root");
+        super::super::unmount_all(temp.path()).unwrap();
+        assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0, "still mounted");
+        super::super::unmount_all(&temp.path().join("none")).unwrap();
         rustix::mount::mount_bind(&precious, &target).expect("tests run as root");
         remove(&dir).unwrap();
         assert!(!dir.root().exists());

@@ -4,10 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume};
+use k8s_openapi::api::core::v1::{
+    DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
+};
 
+use crate::tokens;
 use crate::translate::env::References;
 use crate::translate::field::{self, FieldError, Placement};
+use crate::translate::security;
 
 /// Mode of files whose volume says nothing.
 const DEFAULT_MODE: i32 = 0o644;
@@ -27,6 +31,8 @@ pub(crate) enum PayloadError {
     Path { path: String },
     #[error(transparent)]
     Field(FieldError),
+    #[error("no token has been fetched for {path:?}")]
+    NoToken { path: String },
     #[error("projected source {source_kind} is not supported by this node")]
     Source { source_kind: &'static str },
 }
@@ -49,11 +55,12 @@ pub(crate) fn is_payload(volume: &Volume) -> bool {
         || volume.projected.is_some()
 }
 
-/// Whether there is a Secret in it.
+/// Whether there is a Secret or a token in it.
 pub(crate) fn is_secret(volume: &Volume) -> bool {
     let mut sources =
         volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
-    volume.secret.is_some() || sources.any(|source| source.secret.is_some())
+    volume.secret.is_some()
+        || sources.any(|source| source.secret.is_some() || source.service_account_token.is_some())
 }
 
 /// Names of the ConfigMaps and Secrets that the pod's volumes are made of.
@@ -111,8 +118,8 @@ pub(crate) fn of_volume(
                 add.secret(&from.name, from.items.as_deref(), from.optional == Some(true), mode)?;
             } else if let Some(from) = &source.downward_api {
                 add.downward(from.items.as_deref(), mode)?;
-            } else if source.service_account_token.is_some() {
-                return Err(PayloadError::Source { source_kind: "serviceAccountToken" });
+            } else if let Some(from) = &source.service_account_token {
+                add.token(from, mode)?;
             } else {
                 return Err(PayloadError::Source { source_kind: "of this kind" });
             }
@@ -220,6 +227,18 @@ impl Collector<'_> {
         Ok(())
     }
 
+    /// A token is readable as the volume says; where the pod has a group, by owner and group alone.
+    fn token(
+        &mut self,
+        from: &ServiceAccountTokenProjection,
+        mode: i32,
+    ) -> Result<(), PayloadError> {
+        let token = self.references.tokens.get(&tokens::purpose(from));
+        let token = token.ok_or_else(|| PayloadError::NoToken { path: from.path.clone() })?;
+        let grouped = security::fs_group(self.pod).is_some();
+        self.put(&from.path, token.clone().into_bytes(), if grouped { 0o600 } else { mode })
+    }
+
     /// The API validated these paths; that they stay inside is too important to take on trust.
     fn put(&mut self, path: &str, bytes: Vec<u8>, mode: i32) -> Result<(), PayloadError> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -261,6 +280,7 @@ mod tests {
                 ),
             )]
             .into(),
+            tokens: [(("vault".to_owned(), 600), "header.claims.signature".to_owned())].into(),
             secrets: [(
                 "sec".to_owned(),
                 Arc::new(serde_json::from_value(json!({"data": {"k": "eA=="}})).unwrap()),
@@ -309,6 +329,11 @@ mod tests {
                     {"secret": {"name": "sec"}}, {"downwardAPI": {"items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}}),
                 vec!["a 644 1", "k 644 x", "n 644 p"],
             ),
+            (
+                json!({"projected": {"sources": [{"serviceAccountToken":
+                    {"path": "t", "audience": "vault", "expirationSeconds": 600}}]}}),
+                vec!["t 644 header.claims.signature"],
+            ),
         ];
         for (volume, expected) in cases {
             assert_eq!(files(volume.clone()).unwrap(), expected, "{volume}");
@@ -338,7 +363,7 @@ mod tests {
             ),
             (
                 json!({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}),
-                "projected source serviceAccountToken is not supported by this node",
+                r#"no token has been fetched for "t""#,
             ),
         ] {
             assert_eq!(files(volume.clone()).unwrap_err(), expected, "{volume}");

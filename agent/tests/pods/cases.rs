@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::requests;
+use crate::{requests, tokens};
 
 type Case = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
 
@@ -33,6 +33,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("deadline_and_force_delete", || Box::pin(deadline_and_force())),
     ("namespaces_of_the_host_and_of_the_pod", || Box::pin(requests::namespaces())),
     ("what_cannot_be_done_is_refused", || Box::pin(requests::refused())),
+    ("tokens_of_accounts_are_in_volumes", || Box::pin(tokens::projected())),
     ("a_failure_is_told_by_the_log", || Box::pin(requests::fallback_to_logs())),
 ];
 

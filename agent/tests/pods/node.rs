@@ -250,16 +250,17 @@ impl Node {
         }
     }
 
-    /// Waits until the pod's log is as it should be.
+    /// Waits until the pod's log is as it should be; until the container runs, there is none.
     pub(crate) async fn until_logs(&self, name: &str, fits: impl Fn(&str) -> bool) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let logs = self.logs(name, &LogParams::default()).await?;
-            if fits(&logs) {
+            let logs = self.logs(name, &LogParams::default()).await;
+            if logs.as_ref().is_ok_and(|logs| fits(logs)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("the log of {name} is {logs:?}");
+                let events = self.events(name).await.unwrap_or_default().join("\n");
+                bail!("the log of {name} is {logs:?}\n{events}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

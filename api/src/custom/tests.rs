@@ -220,6 +220,14 @@ fn unknown_fields_go_and_absent_ones_come() {
 }
 
 #[test]
+fn finalizers_need_no_domain() {
+    let row = row(&json!({"type": "object"}), &json!({}));
+    let old = json!({"apiVersion": "gold.io/v1", "kind": "Foo",
+        "metadata": {"name": "a", "namespace": "d", "finalizers": ["mine"]}});
+    crate::lifecycle::before_update(&row, &mut old.clone(), &old).expect("an update");
+}
+
+#[test]
 fn one_row_per_served_version() {
     let mut definition = definition(&json!({"type": "object"}), &json!({}));
     let version = |name: &str, served: bool| {

@@ -190,8 +190,11 @@ impl<'a> Writer<'a> {
                 ("delete", "deletecollection", parameter::DELETE_COLLECTION, OK)
             }
         };
-        let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
-        let answer = if deletes { status } else { object.clone() };
+        let answer = match verb {
+            Verb::Delete if self.row.shows_deleted() => object.clone(),
+            Verb::Delete | Verb::DeleteCollection => status,
+            _ => object.clone(),
+        };
         let mut produces = vec![JSON];
         if self.has_protobuf() {
             produces.push(PROTOBUF);
@@ -339,6 +342,14 @@ mod tests {
         let names: Vec<&Value> =
             patch["parameters"].as_array().expect("list").iter().map(|p| &p["name"]).collect();
         assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+        let deleted = |plural: &str| {
+            let paths = of_row(by_path("", "v1", plural).expect("served"), Form::V3);
+            let item = &paths.iter().find(|(path, _)| path.ends_with("{name}")).expect("there").1;
+            let answer = &item["delete"]["responses"]["200"]["content"][JSON]["schema"]["$ref"];
+            answer.as_str().and_then(|name| name.rsplit('.').next()).map(str::to_owned)
+        };
+        assert_eq!(deleted("pods").as_deref(), Some("Pod"));
+        assert_eq!(deleted("configmaps").as_deref(), Some("Status"));
         let all = paths.iter().find(|(path, _)| path == "/api/v1/pods").expect("there");
         assert_eq!(all.1["parameters"].as_array().map(Vec::len), Some(1));
     }

@@ -42,10 +42,25 @@ pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
                 return Err(PatchError::Rejected);
             }
         }
+        if let PatchOperation::Test(test) = operation
+            && test.value.is_null()
+            && is_absent(&result, test.path.as_str())
+        {
+            continue;
+        }
         let one = std::slice::from_ref(operation);
         json_patch::patch(&mut result, one).map_err(|_| PatchError::Rejected)?;
     }
     if result.is_object() { Ok(result) } else { Err(PatchError::Rejected) }
+}
+
+/// Whether `path` names a field that an object could have and has not. To `test` such a field for `null`
+/// succeeds in Kubernetes, unlike in RFC 6902; that is how clients make sure to be the first to set it.
+fn is_absent(object: &Value, path: &str) -> bool {
+    let Some((parent, field)) = path.rsplit_once('/') else { return false };
+    let field = field.replace("~1", "/").replace("~0", "~");
+    let parent = object.pointer(parent).and_then(Value::as_object);
+    parent.is_some_and(|parent| !parent.contains_key(&field))
 }
 
 /// Fields that operations do not have, and those that are there twice, operation by operation.
@@ -98,6 +113,21 @@ mod tests {
             "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
         );
         assert!(matches!(run(&object, &json!([{"op": "jump"}])), Err(PatchError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_passes_a_test_for_null() {
+        let object = json!({"metadata": {"name": "x", "annotations": {"a/b": "1"}}, "list": []});
+        let add = json!({"op": "add", "path": "/metadata/finalizers", "value": ["a/b"]});
+        let test = |path: &str| json!([{"op": "test", "path": path, "value": null}, add]);
+        for path in ["/metadata/finalizers", "/metadata/annotations/a~1c"] {
+            let patched = run(&object, &test(path)).expect(path);
+            assert_eq!(patched["metadata"]["finalizers"], json!(["a/b"]), "{path}");
+        }
+        for path in ["/metadata/name", "/metadata/annotations/a~1b", "/status/phase", "/list/0", ""]
+        {
+            assert_eq!(run(&object, &test(path)), Err(PatchError::Rejected), "{path}");
+        }
     }
 
     #[test]

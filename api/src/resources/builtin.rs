@@ -1,6 +1,8 @@
 //! The rows of the built-in kinds: a file per group, and the words in which a row is written.
 
+mod admissionregistration;
 mod apiextensions;
+mod apiregistration;
 mod apps;
 mod authentication;
 mod authorization;
@@ -16,6 +18,7 @@ mod networking;
 mod node;
 mod policy;
 mod rbac;
+mod resource;
 mod scheduling;
 mod storage;
 
@@ -42,6 +45,7 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
     // The order is that of discovery.
     let groups = [
         core::rows(),
+        apiregistration::rows(),
         apps::rows(),
         events::rows(),
         authentication::rows(),
@@ -53,11 +57,13 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
         policy::rows(),
         rbac::rows(),
         storage::rows(),
+        admissionregistration::rows(),
         apiextensions::rows(),
         scheduling::rows(),
         coordination::rows(),
         node::rows(),
         discovery::rows(),
+        resource::rows(),
         flowcontrol::rows(),
     ];
     groups.into_iter().flatten().map(Arc::new).collect()

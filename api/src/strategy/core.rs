@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::field::{Errors, FieldError, Path};
 use crate::quantity::Quantity;
 
+pub(in crate::strategy) use resource_name::is_extended as is_extended_resource;
+
 /// The ways in which a volume can be mounted, in alphabetical order.
 const ACCESS_MODES: &[&str] =
     &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];

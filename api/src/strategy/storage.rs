@@ -61,7 +61,7 @@ fn validate_parameters(parameters: &Value, path: &Path) -> Errors {
 }
 
 /// The name of a CSI driver: a subdomain of at most 63 characters, lower or upper case.
-fn validate_driver_name(name: &str, path: &Path) -> Errors {
+pub(super) fn validate_driver_name(name: &str, path: &Path) -> Errors {
     if name.is_empty() {
         return vec![FieldError::required(path, "")];
     }

@@ -49,6 +49,7 @@ async fn empty(context: &Context, name: &str) -> Result<bool, Status> {
     }
     loop {
         context.freshness.consistent().await?;
+
         if cache.now().objects.len() == 0 {
             return Ok(true);
         }

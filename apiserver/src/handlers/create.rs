@@ -52,10 +52,11 @@ pub(crate) async fn new(
     admission::namespace(context, target, &object).await?;
     // What admission and the strategy add belongs to nobody.
     write.track(resource, &Value::Null, &mut object);
+    admission::complete(target, &mut object);
+    admission::service_account::admit(context, target, &mut object).await?;
     let mut last = String::new();
     for _ in 0..NAMES {
         let mut object = object.clone();
-        admission::complete(target, &mut object);
         let creation = Creation { namespace, uid: &uid, now, random: random() };
         lifecycle::before_create(resource, &mut object, &creation)?;
         admission::requester(target, &mut object, user);

@@ -29,18 +29,12 @@ pub(crate) use options::DeleteOptions;
 use options::Propagation;
 use plan::{Action, plan};
 
-/// Resources whose deletion answers with the object; others answer with a Status.
-const RETURN_OBJECT: &[&str] = &["pods", "services", "serviceaccounts"];
-
 /// Deletes an object.
 pub(crate) async fn delete(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = DeleteOptions::read(target, request).await?;
     let (object, removed) = one(context, target, &options).await?;
     let value: Value = serde_json::from_slice(&object).unwrap_or_default();
-    let whole = !removed
-        || (target.resource.group.is_empty()
-            && RETURN_OBJECT.contains(&target.resource.plural.as_ref()));
-    if whole {
+    if !removed || target.resource.shows_deleted() {
         return Ok(json_bytes(StatusCode::OK, object));
     }
     let uid = value["metadata"]["uid"].as_str().unwrap_or_default();

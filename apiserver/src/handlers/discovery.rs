@@ -18,12 +18,10 @@ use crate::request::negotiate;
 use crate::response::{self, Answer, json_bytes};
 use crate::server::body::Body;
 
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-
 /// Answers a discovery path; `None` for any other.
 ///
 /// # Errors
-/// 406 if JSON is not accepted.
+/// 406 if neither JSON nor YAML is accepted.
 pub(super) fn answer(
     context: &Context,
     request: &Request,
@@ -33,14 +31,15 @@ pub(super) fn answer(
     let rows = rows.as_slice();
     let parts: Vec<_> = path.trim_matches('/').split('/').collect();
     let accept = request.header(header::ACCEPT);
-    let aggregated = negotiate::aggregated_discovery(accept);
+    if let (Some(version), ["api" | "apis"]) = (negotiate::aggregated_discovery(accept), &*parts) {
+        let mut document = discovery::aggregated(rows, parts == ["api"]);
+        // The versions differ in nothing else.
+        document["apiVersion"] = format!("apidiscovery.k8s.io/{version}").into();
+        let media =
+            format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        return Ok(Some(tagged(request, &document, &media)));
+    }
     let document = match parts[..] {
-        ["api"] if aggregated => {
-            return Ok(Some(tagged(request, &discovery::aggregated(rows, true), AGGREGATED)));
-        }
-        ["apis"] if aggregated => {
-            return Ok(Some(tagged(request, &discovery::aggregated(rows, false), AGGREGATED)));
-        }
         ["api"] => Some(discovery::core_versions(&host(request))),
         ["apis"] => Some(discovery::groups(rows)),
         ["apis", group] => discovery::group(rows, group),
@@ -50,12 +49,12 @@ pub(super) fn answer(
         _ => None,
     };
     let Some(document) = document else { return Ok(None) };
-    negotiate::accepted(accept, false)?;
-    Ok(Some(tagged(request, &document, "application/json")))
+    let media = negotiate::accepted(accept, false)?.media;
+    Ok(Some(response::in_media(tagged(request, &document, "application/json"), media)))
 }
 
 /// Answers with a document, or with 304 if the client has it.
-fn tagged(request: &Request, document: &Value, content_type: &'static str) -> Answer {
+fn tagged(request: &Request, document: &Value, content_type: &str) -> Answer {
     let bytes = serde_json::to_vec(document).expect("values always encode into memory");
     let digest = digest::digest(&digest::SHA256, &bytes);
     let mut tag = String::from("\"");
@@ -72,8 +71,9 @@ fn tagged(request: &Request, document: &Value, content_type: &'static str) -> An
         answer
     } else {
         let mut answer = json_bytes(StatusCode::OK, bytes);
-        let value = HeaderValue::from_static(content_type);
-        answer.headers_mut().insert(header::CONTENT_TYPE, value);
+        if let Ok(value) = HeaderValue::from_str(content_type) {
+            answer.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
         answer
     };
     let headers = answer.headers_mut();

@@ -54,6 +54,12 @@ pub(crate) fn parse(path: &str) -> Option<ResourcePath> {
     Some(ResourcePath { group, version, namespace, resource, name, subresource })
 }
 
+/// Whether a request is relayed to a node for as long as its client likes.
+pub(crate) fn is_relayed(path: &ResourcePath) -> bool {
+    let below = path.subresource.split('/').next().unwrap_or_default();
+    matches!(below, "attach" | "exec" | "log" | "portforward" | "proxy")
+}
+
 /// The verb that authorization sees (k8s.io/apiserver's RequestInfo.Verb).
 pub(crate) fn verb(method: &Method, path: &ResourcePath, watch: bool) -> &'static str {
     match (method.as_str(), path.name.is_empty()) {

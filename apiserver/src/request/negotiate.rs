@@ -105,15 +105,23 @@ fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> 
     None
 }
 
-/// Whether the client asks for the aggregated form of discovery, and in which version.
-pub(crate) fn aggregated_discovery(accept: Option<&str>) -> bool {
-    accept.is_some_and(|accept| {
-        accept.split(',').any(|clause| {
-            clause.contains("as=APIGroupDiscoveryList")
-                && clause.contains("v=v2")
-                && !clause.contains("v=v2beta1")
-        })
-    })
+/// The version in which the client wants the aggregated form of discovery, if it prefers that:
+/// `v2`, or what older clients know, `v2beta1`.
+pub(crate) fn aggregated_discovery(accept: Option<&str>) -> Option<&'static str> {
+    for clause in accept?.split(',') {
+        let params: Vec<_> = clause.split(';').map(str::trim).collect();
+        let says = |param: &str| params.contains(&param);
+        if says("as=APIGroupDiscoveryList") && says("g=apidiscovery.k8s.io") {
+            match ["v2", "v2beta1"].into_iter().find(|known| says(&format!("v={known}"))) {
+                Some(version) => return Some(version),
+                None => continue,
+            }
+        }
+        if let ["application/json" | "application/yaml" | "*/*"] = params[..] {
+            return None;
+        }
+    }
+    None
 }
 
 /// The format of a request body.
@@ -212,6 +220,25 @@ mod tests {
                 assert_eq!(got.map_err(|status| status.code), want, "{accept:?} {protobuf}");
             }
         }
+    }
+
+    #[test]
+    fn discovery_has_versions() {
+        let aggregated = |version: &str| {
+            format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        };
+        let (v2, beta) = (aggregated("v2"), aggregated("v2beta1"));
+        for (accept, want) in [
+            (format!("{v2},{beta},application/json"), Some("v2")),
+            (format!("{beta},application/json"), Some("v2beta1")),
+            (format!("{}, {v2}", aggregated("v3")), Some("v2")),
+            (format!("application/json,{v2}"), None),
+            (aggregated("v3"), None),
+            ("application/json".to_owned(), None),
+        ] {
+            assert_eq!(aggregated_discovery(Some(&accept)), want, "{accept}");
+        }
+        assert_eq!(aggregated_discovery(None), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What a client may cost before it has asked for anything.
+//! What clients may cost: connections before they ask for anything, and requests.
 
 use std::time::Duration;
 
-/// Bounds on connections. The defaults suit a cluster; tests choose smaller ones.
+/// Bounds on connections and requests. The defaults suit a cluster; tests choose smaller ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a client may take for the TLS handshake. Default: 15 s.
@@ -18,6 +18,9 @@ pub struct Limits {
     /// once. Default: [`Limits::CONNECTIONS`], or half the files that the process may open if that
     /// is less, for the store and the other components need some too.
     pub connections: usize,
+    /// Requests that are worked on at a time, divided among the priority levels. Default: 600, the
+    /// sum of kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight.
+    pub in_flight: usize,
 }
 
 impl Limits {
@@ -33,6 +36,7 @@ impl Default for Limits {
             first_request: Duration::from_secs(32),
             head: Duration::from_secs(120),
             connections: connections(open_files()),
+            in_flight: 600,
         }
     }
 }

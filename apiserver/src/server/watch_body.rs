@@ -40,11 +40,17 @@ pub(crate) struct WatchBody {
     queue: tokio::sync::mpsc::Receiver<Delivery>,
     /// Makes the frame of a bookmark.
     bookmark: Box<dyn Fn(Revision) -> Bytes + Send>,
-    /// Asks for the last bookmark, and when; taken when that has been done.
-    farewell: Option<(Pin<Box<Sleep>>, Box<dyn FnOnce() + Send>)>,
+    /// Taken when the last bookmark has been asked for.
+    farewell: Option<Farewell>,
     deadline: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
+}
+
+/// Asks for the last bookmark.
+struct Farewell {
+    due: Pin<Box<Sleep>>,
+    ask: Box<dyn FnOnce() + Send>,
 }
 
 impl WatchBody {
@@ -79,7 +85,7 @@ impl WatchBody {
     ) -> WatchBody {
         self.farewell = timeout
             .checked_sub(FAREWELL)
-            .map(|wait| (Box::pin(tokio::time::sleep(wait)), Box::new(ask) as Box<_>));
+            .map(|wait| Farewell { due: Box::pin(tokio::time::sleep(wait)), ask: Box::new(ask) });
         self
     }
 
@@ -90,9 +96,8 @@ impl WatchBody {
         }
         let over = self.shutdown.as_mut().poll(context).is_ready()
             || self.deadline.as_mut().poll(context).is_ready();
-        let due =
-            |(wait, _): &mut (Pin<Box<Sleep>>, _)| over || wait.as_mut().poll(context).is_ready();
-        let asked = self.farewell.take_if(due).map(|(_, ask)| ask()).is_some();
+        let due = |farewell: &mut Farewell| over || farewell.due.as_mut().poll(context).is_ready();
+        let asked = self.farewell.take_if(due).map(|farewell| (farewell.ask)()).is_some();
         self.ended = over;
         if over && !asked {
             return Poll::Ready(None);

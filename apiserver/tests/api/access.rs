@@ -99,6 +99,13 @@ async fn discovery_comes_in_both_forms_and_with_tags() {
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     );
     assert_eq!(answer.body["kind"], "APIGroupDiscoveryList");
+    let beta = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+    let older = server.client.get_as("/api", &format!("{beta},application/json")).await;
+    assert_eq!(older.headers["content-type"], beta);
+    assert_eq!(older.expect(200)["apiVersion"], "apidiscovery.k8s.io/v2beta1");
+    let yaml = server.client.get_as("/apis/apps", "application/yaml").await;
+    assert_eq!(yaml.headers["content-type"], "application/yaml");
+    assert!(yaml.text().contains("kind: APIGroup\n"), "{}", yaml.text());
     let tag = answer.headers["etag"].to_str().unwrap().to_owned();
     let headers = [("accept", aggregated), ("if-none-match", tag.as_str())];
     let again = server.client.open(Method::GET, "/api?timeout=32s", &headers, Bytes::new()).await;

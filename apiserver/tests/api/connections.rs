@@ -7,7 +7,7 @@ use std::time::Duration;
 use apiserver::Limits;
 use http::Method;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -19,7 +19,8 @@ const SOON: Duration = Duration::from_millis(200);
 const NEVER: Duration = Duration::from_secs(3600);
 
 fn patient() -> Limits {
-    Limits { handshake: NEVER, first_request: NEVER, head: NEVER, connections: 100 }
+    let limits = Limits::default();
+    Limits { handshake: NEVER, first_request: NEVER, head: NEVER, connections: 100, ..limits }
 }
 
 async fn server(limits: Limits) -> TestServer {
@@ -27,15 +28,32 @@ async fn server(limits: Limits) -> TestServer {
 }
 
 async fn tls(server: &TestServer, protocol: &[u8]) -> TlsStream<TcpStream> {
+    tls_as(server, protocol, None).await
+}
+
+/// A connection of a user with a client certificate, or of nobody.
+pub(crate) async fn tls_as(
+    server: &TestServer,
+    protocol: &[u8],
+    identity: Option<&apiserver::pki::Identity>,
+) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(server.authority.ca_pem().as_bytes());
     roots.add(ca.expect("a certificate")).expect("a usable CA");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes());
+            let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes());
+            let chain = vec![chain.expect("a certificate")];
+            builder.with_client_auth_cert(chain, key.expect("a key")).expect("an identity")
+        }
+    };
     config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(server.address).await.expect("a connection");
     let name = ServerName::from(server.address.ip());
@@ -158,4 +176,24 @@ async fn a_silent_connection_does_not_hold_up_the_end() {
     silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     server.get("/livez").await.expect(200);
     server.stop().await.expect("nobody is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_as_long_as_it_asks_for() {
+    let server = server(patient()).await;
+    let admin = server.authority.client(apiserver::pki::ADMIN_USER, Some("system:masters"));
+    let mut slow = tls_as(&server, b"http/1.1", Some(&admin.expect("an identity"))).await;
+    let head = "POST /api/v1/namespaces/default/configmaps?timeout=200ms HTTP/1.1\r\nhost: x\r\n\
+                content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.expect("a head");
+    let mut said = [0; 12];
+    let answer = tokio::time::timeout(PATIENCE, slow.read_exact(&mut said)).await;
+    answer.expect("an answer in time").expect("an open connection");
+    assert_eq!(&said, b"HTTP/1.1 504");
+    server.get("/api/v1/namespaces?timeout=0s").await.expect(200);
+    let status = server.get("/api/v1/namespaces?timeout=soon").await.expect(400);
+    assert_eq!(
+        status["message"],
+        "invalid timeout specified in the request URL - time: invalid duration \"soon\""
+    );
 }

@@ -159,3 +159,16 @@ async fn only_the_version_that_is_meant_goes() {
     server.delete(&path, &version(&changed)).await.expect(200);
     server.get(&path).await.expect(404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_deletions_show_what_is_gone() {
+    let server = TestServer::start().await;
+    let classes = "/apis/storage.k8s.io/v1/storageclasses";
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "fast"}, "provisioner": "example.com/disk"});
+    let made = server.post(classes, &class).await.expect(201);
+    let path = format!("{classes}/fast");
+    let gone = server.delete(&path, &json!({})).await.expect(200);
+    assert_eq!((&gone["kind"], &gone["provisioner"]), (&made["kind"], &made["provisioner"]));
+    server.get(&path).await.expect(404);
+}

@@ -1,17 +1,13 @@
 //! What a real API server answered to bad requests, asked of this one.
 //!
 //! The records are in fixtures/wire/errors.jsonl; code, reason, message and details must be the
-//! same, except where [`DIFFERENT`] says why not. Records about kinds that this server does not
-//! have yet are listed in [`LATER`], so that a new kind brings its records with it.
+//! same, except where [`DIFFERENT`] says why not.
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::server::{TestServer, config_map, read};
-
-/// Kinds and features that are not served yet; part of the record's path.
-const LATER: &[&str] = &["/apis/gold.io/"];
 
 /// Records whose message differs on purpose. Code and reason are still compared, unless said.
 const DIFFERENT: &[(&str, &str)] = &[
@@ -93,10 +89,7 @@ async fn refusals_are_those_of_a_real_server() {
     for line in records.lines().filter(|line| !line.trim().is_empty()) {
         let record: Value = serde_json::from_str(line).expect("a record per line");
         let name = record["name"].as_str().expect("a name");
-        let path = record["path"].as_str().expect("a path");
-        if LATER.iter().any(|later| path.contains(later))
-            || SKIPPED.iter().any(|(skipped, _)| *skipped == name)
-        {
+        if SKIPPED.iter().any(|(skipped, _)| *skipped == name) {
             continue;
         }
         if name == "pod-in-terminating-ns" {

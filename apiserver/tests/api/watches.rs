@@ -297,8 +297,15 @@ async fn kube_clients_watch_in_process() {
     let mut stream = std::pin::pin!(stream);
     let map: ConfigMap = serde_json::from_value(config_map("local", "1")).unwrap();
     let made = maps.create(&PostParams::default(), &map).await.expect("created");
-    let event = tokio::time::timeout(PATIENCE, futures_util::StreamExt::next(&mut stream));
-    match event.await.expect("an event in time") {
+    // The watch has begun with the nothing there was, and says so with a bookmark.
+    let event = loop {
+        let event = tokio::time::timeout(PATIENCE, futures_util::StreamExt::next(&mut stream));
+        match event.await.expect("an event in time") {
+            Some(Ok(WatchEvent::Bookmark(_))) => {}
+            event => break event,
+        }
+    };
+    match event {
         Some(Ok(WatchEvent::Added(seen))) => assert_eq!(seen, made),
         other => panic!("not an ADDED event: {other:?}"),
     }

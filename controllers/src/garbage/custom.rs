@@ -33,6 +33,9 @@ struct Followed {
     stop: CancellationToken,
 }
 
+/// What is to be followed, until the token is cancelled.
+type Start = (Arc<Resource>, CancellationToken);
+
 impl Kinds {
     /// The row of a kind, in whatever version.
     pub(super) fn find(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
@@ -49,7 +52,7 @@ impl Kinds {
         name: &str,
         served: Option<Resource>,
         shutdown: &CancellationToken,
-    ) -> (Option<(Arc<Resource>, CancellationToken)>, Option<Arc<Resource>>) {
+    ) -> (Option<Start>, Option<Arc<Resource>>) {
         self.deleted.lock().remove(name);
         let mut kinds = self.followed.lock();
         if let (Some(new), Some(had)) = (&served, kinds.get(name))

@@ -100,6 +100,10 @@ pub(super) async fn follow(
                 debug!(kind = %resource.kind, "watch expired, listing anew");
                 events = open();
             }
+            Some(Err(watcher::Error::WatchError(status))) if status.code == 410 => {
+                // So it is after a change of a definition; the stream lists anew by itself.
+                debug!(kind = %resource.kind, "watch expired");
+            }
             Some(Err(error)) if is_missing(&error) => {
                 debug!(kind = %resource.kind, "kind is not served any more");
             }

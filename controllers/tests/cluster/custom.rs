@@ -82,7 +82,7 @@ async fn dependents_of_a_kind_go_with_its_definition() {
     definitions.delete("foos.gold.io", &DeleteParams::default()).await.unwrap();
     eventually("the dependent goes", || async {
         let left = cluster.api::<ConfigMap>("default").get_opt("map").await.unwrap();
-        left.map_or(Ok(()), |left| Err(left.metadata))
+        left.map_or(Ok(()), |left| Err(left.name_any()))
     })
     .await;
     cluster.stop().await;

@@ -57,6 +57,15 @@ class Dynamic(ClusterCase):
         with self.assertRaises(exceptions.NotFoundError):
             config_maps.get(name="life", namespace=self.namespace)
 
+    def test_a_field_that_nobody_knows(self):
+        config_maps = self.dynamic.resources.get(api_version="v1", kind="ConfigMap")
+        with self.assertRaises(exceptions.BadRequestError) as caught:
+            config_maps.create(
+                body={"metadata": {"name": "odd"}, "odd": 1},
+                namespace=self.namespace, query_params=[("fieldValidation", "Strict")],
+            )
+        self.assertIn('unknown field "odd"', caught.exception.summary())
+
     def test_a_manifest_of_several_kinds(self):
         manifest = [
             {

@@ -1,5 +1,7 @@
 """Lists in chunks, selectors, and watches that are resumed where they broke off."""
 
+import logging
+
 from kubernetes import client, informer, watch
 
 from cluster import ClusterCase, PATIENCE, eventually
@@ -136,9 +138,12 @@ class Lists(ClusterCase):
             namespace=self.namespace,
             label_selector="part=informer",
         )
-        added, deleted = [], []
+        added, deleted, failures = [], [], []
         follower.add_event_handler("ADDED", lambda item: added.append(item.metadata.name))
         follower.add_event_handler("DELETED", lambda item: deleted.append(item.metadata.name))
+        follower.add_event_handler("ERROR", failures.append)
+        # Being stopped is an error to its log.
+        logging.getLogger("kubernetes.informer.informer").disabled = True
         follower.start()
         self.addCleanup(follower.stop)
         eventually("early is known", lambda: added == ["early"])
@@ -147,4 +152,4 @@ class Lists(ClusterCase):
         self.core.delete_namespaced_config_map("early", self.namespace)
         eventually("early is forgotten", lambda: deleted == ["early"])
         left = [item.metadata.name for item in follower.cache.list()]
-        self.assertEqual(left, ["late"])
+        self.assertEqual((left, failures), (["late"], []))

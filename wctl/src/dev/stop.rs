@@ -1,5 +1,6 @@
 //! How a dev cluster ends.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -37,8 +38,8 @@ impl Signals {
     }
 }
 
-/// Stops and removes every sandbox, then the bridge: nothing of ours stays on the host but files.
-pub(crate) async fn pods(runtime: &Runtime, slot: &Slot) {
+/// Stops and removes every sandbox, then what volumes are mounted on, then the bridge: nothing of ours stays on the host but files.
+pub(crate) async fn pods(runtime: &Runtime, slot: &Slot, data_dir: &Path) {
     let sandboxes = runtime.sandboxes().await;
     join_all(sandboxes.into_iter().map(async |sandbox| {
         let id = &sandbox.spec.id;
@@ -54,6 +55,12 @@ pub(crate) async fn pods(runtime: &Runtime, slot: &Slot) {
         }
     }))
     .await;
+    let data_dir = data_dir.to_owned();
+    match tokio::task::spawn_blocking(move || agent::unmount_volumes(&data_dir)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(?error, "volumes stay mounted"),
+        Err(error) => tracing::warn!(%error, "unmounting volumes panicked"),
+    }
     if slot.bridged() {
         let bridge = slot.bridge();
         match tokio::task::spawn_blocking(move || runtime::net::remove_bridge(&bridge)).await {

@@ -70,9 +70,10 @@ async fn with_volumes(
 ) -> Result<(), String> {
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
     let (config_maps, secrets) = payload::names(pod);
-    let found = config::references(context, &namespace, &config_maps, &secrets)
+    let mut found = config::references(context, &namespace, &config_maps, &secrets)
         .await
         .map_err(|error| error.to_string())?;
+    found.tokens = context.tokens.of(pod).await.map_err(|error| chain(&error))?;
     let dir = context.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default());
     let (pod, placement) = (Arc::clone(pod), context.placement(pod_ip));
     tokio::task::spawn_blocking(move || work(&pod, &dir, &found, &placement))
@@ -174,5 +175,6 @@ pub(crate) async fn clean_up(
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err("the removal was interrupted".to_owned())).map_err(failed)?;
     context.addresses.release(&uid);
+    context.tokens.forget(&uid);
     Ok(())
 }

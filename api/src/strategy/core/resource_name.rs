@@ -93,7 +93,8 @@ pub(super) fn validate_for_quota(name: &str, path: &Path) -> Errors {
     errors
 }
 
-fn is_extended(name: &str) -> bool {
+/// Whether it names something that an administrator or a driver adds to nodes.
+pub(in crate::strategy) fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && names::qualified_name(&format!("requests.{name}")).is_empty()

@@ -21,7 +21,6 @@ struct Stage {
     inside: Runtime,
     maps: Arc<Cacher>,
     freshness: Freshness,
-    handle: FeedHandle,
     _dir: tempfile::TempDir,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -51,11 +50,10 @@ impl Stage {
         let tracker = TaskTracker::new();
         let table = api::resources::table();
         let started = Feed::start(store.clone(), table, &tracker, stop.clone());
-        let (caches, freshness, handle) = inside.block_on(started).unwrap();
+        let (caches, freshness, _) = inside.block_on(started).unwrap();
         let maps = caches.iter().find(|cache| cache.resource().plural == "configmaps").unwrap();
         let maps = maps.clone();
-        let _stop = stop.drop_guard();
-        Stage { store, outside, inside, maps, freshness, handle, _dir: dir, _stop }
+        Stage { store, outside, inside, maps, freshness, _dir: dir, _stop: stop.drop_guard() }
     }
 
     fn names(&self) -> Vec<String> {

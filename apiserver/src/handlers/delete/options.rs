@@ -26,8 +26,8 @@ pub(super) enum Propagation {
 pub(crate) struct DeleteOptions {
     pub(super) grace: Option<i64>,
     pub(super) propagation: Option<Propagation>,
-    uid: Option<String>,
-    version: Option<String>,
+    pub(super) uid: Option<String>,
+    pub(super) version: Option<String>,
     pub(super) dry_run: bool,
 }
 
