@@ -60,7 +60,7 @@ impl ClaimProtection {
             }
             let Some(pod) = now.or(before) else { return };
             for claim in plan::claims(pod) {
-                queue.add(Key::new(&pod.namespace().unwrap_or_default(), &claim));
+                queue.add(Key::new(pod.namespace().unwrap_or_default(), &claim));
             }
         });
         this
