@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::server::{Answer, PODS, TestServer, pod, read};
 
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
+const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 const SELF: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -50,6 +51,12 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
 }
 
+/// Waits until the authenticators, which read the watch caches, know all that was written so far to
+/// this list: one without a version is answered only then.
+async fn settled(server: &TestServer, list: &str) {
+    server.get(list).await.expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_made_and_believed_until_its_account_goes() {
     let server = TestServer::start().await;
@@ -85,8 +92,10 @@ async fn a_token_is_made_and_believed_until_its_account_goes() {
     assert_eq!(whoami(&server, "nonsense").await.expect(401)["reason"], "Unauthorized");
     assert_ne!(whoami(&server, &token).await.code, 401);
     server.delete(&format!("{ACCOUNTS}/robot"), &json!({})).await.expect(200);
+    settled(&server, ACCOUNTS).await;
     assert_eq!(whoami(&server, &token).await.code, 401);
     let again = account(&server, "robot").await;
+    settled(&server, ACCOUNTS).await;
     assert_ne!(again["metadata"]["uid"], robot["metadata"]["uid"]);
     let status = review(&server, &token, &[]).await;
     let error = status["error"].as_str().expect("an error");
@@ -102,7 +111,7 @@ async fn tokens_end_with_what_they_are_bound_to() {
     wanted["spec"]["serviceAccountName"] = "robot".into();
     let made = server.post(PODS, &wanted).await.expect(201);
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
-    server.post("/api/v1/namespaces/default/secrets", &secret).await.expect(201);
+    server.post(SECRETS, &secret).await.expect(201);
 
     let reference =
         |kind: &str, name: &str| json!({"kind": kind, "apiVersion": "v1", "name": name});
@@ -130,7 +139,9 @@ async fn tokens_end_with_what_they_are_bound_to() {
     server.post(&format!("{ACCOUNTS}/none/token"), &json!({})).await.expect(404);
 
     server.delete(&format!("{PODS}/p"), &json!({"gracePeriodSeconds": 0})).await.expect(200);
-    server.delete("/api/v1/namespaces/default/secrets/s", &json!({})).await.expect(200);
+    server.delete(&format!("{SECRETS}/s"), &json!({})).await.expect(200);
+    settled(&server, PODS).await;
+    settled(&server, SECRETS).await;
     for held in [&of_pod, &of_secret] {
         let status = review(&server, held, &[]).await;
         assert_eq!(status["error"], "service account token has been invalidated");
@@ -227,6 +238,7 @@ async fn machines_that_join_come_with_bootstrap_tokens() {
             "usage-bootstrap-authentication": encode("true"),
             "auth-extra-groups": encode("system:bootstrappers:kubeadm")}});
     server.post("/api/v1/namespaces/kube-system/secrets", &secret).await.expect(201);
+    settled(&server, "/api/v1/secrets").await;
     let status = review(&server, "abcdef.0123456789abcdef", &[]).await;
     assert_eq!(status["user"]["username"], "system:bootstrap:abcdef");
     let groups =
