@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+mod api;
 mod start;
 mod store;
 
@@ -14,6 +15,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Name {
+    /// Rates, latencies and memory of the API server, and etcd's beside them
+    Api,
     /// Durable writes per second on both engines, grouped and one by one
     Store,
     /// Time to ready, resident memory, time from apply to Running
@@ -23,6 +26,7 @@ enum Name {
 /// Runs one benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
+        Name::Api => api::run(),
         Name::Store => store::run(),
         Name::Start => start::run(),
     }

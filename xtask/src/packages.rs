@@ -13,8 +13,11 @@ struct Package {
     proof: &'static str,
 }
 
+const POSTGRES: Package = Package { name: "postgresql", proof: "/usr/lib/postgresql" };
+const ETCD: Package = Package { name: "etcd-server", proof: "/usr/bin/etcd" };
+
 const PACKAGES: &[Package] = &[
-    Package { name: "postgresql", proof: "/usr/lib/postgresql" },
+    POSTGRES,
     Package { name: "docker-registry", proof: "/usr/bin/docker-registry" },
     Package { name: "skopeo", proof: "/usr/bin/skopeo" },
     Package { name: "umoci", proof: "/usr/bin/umoci" },
@@ -28,10 +31,19 @@ const PACKAGES: &[Package] = &[
     Package { name: "python3-pip", proof: "/usr/bin/pip3" },
 ];
 
-/// Installs what is missing; without root it names the command instead.
+/// Installs what the tests need and the host lacks; without root it names the command instead.
 pub(crate) fn ensure() -> Result<()> {
+    install(PACKAGES)
+}
+
+/// The same for `cargo xtask bench api`: its second engine and its peer.
+pub(crate) fn ensure_for_api_bench() -> Result<()> {
+    install(&[POSTGRES, ETCD])
+}
+
+fn install(packages: &[Package]) -> Result<()> {
     let missing: Vec<&str> =
-        PACKAGES.iter().filter(|package| !present(package)).map(|package| package.name).collect();
+        packages.iter().filter(|package| !present(package)).map(|package| package.name).collect();
     if missing.is_empty() {
         return Ok(());
     }

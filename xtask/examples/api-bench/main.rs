@@ -1,0 +1,201 @@
+//! The API server's figures, and a plain etcd's with the same bytes: `cargo xtask bench api`.
+//!
+//! The server is `wctl dev` (`$WHARF_WCTL`) as users run it, controllers and all, on pods that no
+//! scheduler and no node takes up. The load comes from this process, over TLS and HTTP/1.1 with a client
+//! certificate, and competes for the same cores. The peer is one etcd over gRPC without TLS, which
+//! neither decodes, defaults, authorizes nor validates what it stores. The servers run one after the
+//! other, each measurement once.
+//!
+//! | file | what |
+//! |---|---|
+//! | `server` | starting `wctl dev`, its memory and processor time |
+//! | `wharf`, `etcd` | what is measured of each |
+//! | `load`, `delivery` | closed-loop rates; create to watch event |
+//! | `client`, `grpc` | the connections |
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
+mod client;
+mod delivery;
+mod etcd;
+mod grpc;
+mod load;
+mod report;
+mod server;
+mod wharf;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use delivery::Delivery;
+use etcd::Etcd;
+use load::Load;
+use server::Server;
+
+/// How long each rate is measured.
+const TIME: Duration = Duration::from_secs(4);
+/// Connections that create.
+const CONNECTIONS: [usize; 3] = [1, 8, 32];
+/// Connections that get.
+const MANY: usize = 32;
+/// Connections that list.
+const LISTERS: usize = 4;
+/// Pods in the namespace that is read.
+const PODS: u64 = 5_000;
+/// Pods of the large cluster.
+const LARGE: u64 = 50_000;
+/// The namespace that is read.
+const READ: &str = "read";
+/// Watchers that get each event.
+const WATCHERS: [usize; 3] = [1, 100, 1000];
+/// Starts on a new data folder.
+const STARTS: usize = 5;
+/// How long a server has been idle when its memory is read.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What `wctl dev` and etcd both do.
+struct Figures {
+    creates: Vec<Load>,
+    gets: Load,
+    lists: Load,
+    deliveries: Vec<Delivery>,
+}
+
+/// What only `wctl dev` is asked for.
+struct Start {
+    ready: Duration,
+    idle: f64,
+}
+
+/// The cluster with [`LARGE`] pods.
+struct Large {
+    resident: f64,
+    creates: Load,
+    gets: Load,
+    lists: Load,
+}
+
+fn main() -> Result<()> {
+    // A thousand watchers are a thousand connections.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let wctl = std::env::var_os("WHARF_WCTL").map(PathBuf::from);
+    let wctl = wctl.context("$WHARF_WCTL names no wctl; run `cargo xtask bench api`")?;
+
+    say("start");
+    let start = start(&wctl)?;
+    say("SQLite");
+    let (sqlite, events, stored) = sqlite(&wctl)?;
+    say("PostgreSQL");
+    let postgres = postgres(&wctl)?;
+    say("etcd");
+    let etcd = etcd(stored.clone())?;
+    say("50,000 pods");
+    let large = large(&wctl)?;
+    print(&start, &sqlite, &events, postgres.as_deref(), &etcd, &large);
+    println!("\nA stored pod has {} bytes.", stored.len());
+    Ok(())
+}
+
+fn start(wctl: &Path) -> Result<Start> {
+    let mut ready = Vec::new();
+    for _ in 0..STARTS {
+        ready.push(Server::start(wctl, None)?.ready);
+    }
+    ready.sort();
+    let server = Server::start(wctl, None)?;
+    Ok(Start { ready: ready[STARTS / 2], idle: resident_when_idle(&server)? })
+}
+
+fn sqlite(wctl: &Path) -> Result<(Figures, Vec<Duration>, Vec<u8>)> {
+    let server = Server::start(wctl, None)?;
+    let creates = wharf::creates(&server)?;
+    wharf::fill(&server, READ, PODS)?;
+    let gets = wharf::gets(&server, READ, PODS)?;
+    let lists = wharf::lists(&server, READ, PODS)?;
+    let (deliveries, events) = wharf::deliveries(&server)?.into_iter().unzip();
+    let stored = wharf::stored(&server)?;
+    Ok((Figures { creates, gets, lists, deliveries }, events, stored))
+}
+
+/// Only the creates: reads come from the same memory on either engine.
+fn postgres(wctl: &Path) -> Result<Option<Vec<Load>>> {
+    if let Err(reason) = tests::program::postgres_folder() {
+        println!("    left out: {reason}");
+        return Ok(None);
+    }
+    let url = tests::postgres::database()?;
+    wharf::creates(&Server::start(wctl, Some(&url))?).map(Some)
+}
+
+fn etcd(value: Vec<u8>) -> Result<Figures> {
+    let etcd = Etcd::start(value)?;
+    let creates = etcd.creates()?;
+    etcd.fill()?;
+    let (gets, lists) = (etcd.gets()?, etcd.lists()?);
+    Ok(Figures { creates, gets, lists, deliveries: etcd.deliveries()? })
+}
+
+fn large(wctl: &Path) -> Result<Large> {
+    let server = Server::start(wctl, None)?;
+    let creates = wharf::fill(&server, READ, LARGE)?;
+    let resident = resident_when_idle(&server)?;
+    let gets = wharf::gets(&server, READ, LARGE)?;
+    let lists = wharf::lists(&server, READ, LARGE)?;
+    Ok(Large { resident, creates, gets, lists })
+}
+
+fn resident_when_idle(server: &Server) -> Result<f64> {
+    let begin = std::time::Instant::now();
+    while let Some(rest) = IDLE.checked_sub(begin.elapsed()) {
+        std::thread::park_timeout(rest);
+    }
+    server.resident()
+}
+
+fn print(
+    start: &Start,
+    sqlite: &Figures,
+    events: &[Duration],
+    postgres: Option<&[Load]>,
+    etcd: &Figures,
+    large: &Large,
+) {
+    report::head();
+    for (index, (connections, bar)) in
+        CONNECTIONS.iter().zip(["1,000/s", "4,000/s", "6,000/s; PostgreSQL 3,000/s"]).enumerate()
+    {
+        let what = format!("durable creates, connections: {connections}");
+        let postgres = postgres.map(|loads| &loads[index]);
+        report::rates(&what, bar, &sqlite.creates[index], postgres, Some(&etcd.creates[index]));
+    }
+    let what = format!("gets among 5,000 pods, {MANY} connections");
+    report::rates(&what, "20,000/s", &sqlite.gets, None, Some(&etcd.gets));
+    let what = format!("full lists of 5,000 pods, {LISTERS} connections");
+    report::rates(&what, "60/s", &sqlite.lists, None, Some(&etcd.lists));
+    for (index, (watchers, bar)) in WATCHERS.iter().zip(["", "", "p99 < 50 ms"]).enumerate() {
+        let (wharf, etcd) = (sqlite.deliveries[index], etcd.deliveries[index]);
+        let cell = |of: Delivery| report::percentiles(of.p50, of.p99);
+        let what = format!("create to watch event at {}/s, watchers: {watchers}", delivery::RATE);
+        let ratio = wharf.p50.as_secs_f64() / etcd.p50.as_secs_f64();
+        let ratio = format!("{ratio:.2} (p50, less is better)");
+        report::row(&what, bar, [cell(wharf), String::new(), cell(etcd), ratio]);
+    }
+    for (watchers, time) in WATCHERS.iter().zip(events) {
+        let what = format!("processor time per event, creates included, watchers: {watchers}");
+        report::figure(&what, "", format!("{:.1} µs", time.as_secs_f64() * 1e6));
+    }
+    report::rates("creating 50,000 pods, 32 connections", "", &large.creates, None, None);
+    report::rates("gets among 50,000 pods, 32 connections", "", &large.gets, None, None);
+    report::rates("full lists of 50,000 pods, 4 connections", "", &large.lists, None, None);
+    report::figure("resident with 50,000 pods", "400 MiB", format!("{:.0} MiB", large.resident));
+    report::figure("resident when idle", "40 MiB", format!("{:.1} MiB", start.idle));
+    let ready = format!("{:.1} ms, median of {STARTS}", report::milliseconds(start.ready));
+    report::figure("start until ready, new data folder", "300 ms", ready);
+}
+
+fn say(what: &str) {
+    println!("==> {what}");
+}
