@@ -3,12 +3,18 @@
 //! Slot *n* of 0..32 means bridge `wharfN`, pods in 10.244.N.0/24 and Services in 10.(96+N).0.0/16;
 //! in loopback mode pods in 127.(64+N).0.0/24 and Services in 127.(128+N).0.0/16. A slot is held by a
 //! lock on a file in /run/wharf. The data folder remembers its slot, because the addresses of existing
-//! Services come from it. A new cluster passes over slots whose networks the host has already ([`fit`]).
+//! Services come from it, and the file names the data folder, so that a slot is kept for a cluster that
+//! is stopped. A new cluster passes over such slots, and over those whose networks the host has already
+//! ([`fit`]).
 
 mod fit;
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +29,7 @@ const SLOTS: u8 = 32;
 pub(crate) struct Slot {
     number: u8,
     bridged: bool,
-    _lock: File,
+    lock: File,
 }
 
 impl Slot {
@@ -40,7 +46,8 @@ impl Slot {
                      stop that one, or start with a new --data-dir"
                 )
             };
-            let slot = Self { number, bridged, _lock: lock };
+            let slot = Self { number, bridged, lock };
+            slot.keep_for(data_dir).context("note whose slot it is")?;
             if let Fit::Taken(network) = host.fit(&slot.networks()) {
                 tracing::warn!(
                     %network,
@@ -54,17 +61,35 @@ impl Slot {
         let slot = Self::choose(&folder, bridged, &host)?;
         std::fs::write(&memory, format!("{}\n", slot.number))
             .with_context(|| format!("write {}", memory.display()))?;
+        slot.keep_for(data_dir).context("note whose slot it is")?;
         Ok(slot)
+    }
+
+    /// Writes into the lock file whose slot this is from now on.
+    fn keep_for(&self, data_dir: &Path) -> std::io::Result<()> {
+        let data_dir = data_dir.canonicalize()?;
+        self.lock.set_len(0)?;
+        self.lock.write_all_at(data_dir.as_os_str().as_bytes(), 0)
+    }
+
+    /// Whether the slot is that of another cluster, which is stopped: its data folder still names it.
+    fn is_kept(&self) -> bool {
+        let mut owner = Vec::new();
+        (&self.lock).read_to_end(&mut owner).is_ok()
+            && !owner.is_empty()
+            && remembered(&Path::new(OsStr::from_bytes(&owner)).join("slot")) == Some(self.number)
     }
 
     /// Takes the slot that fits best, and of those the first.
     fn choose(folder: &Path, bridged: bool, host: &Host) -> Result<Self> {
         let mut best: Option<(Fit, Self)> = None;
         let mut taken = None;
+        let mut kept = None;
         for number in 0..SLOTS {
             let Some(lock) = try_lock(folder, number)? else { continue };
-            let slot = Self { number, bridged, _lock: lock };
+            let slot = Self { number, bridged, lock };
             match host.fit(&slot.networks()) {
+                Fit::Free if slot.is_kept() => kept = kept.or(Some(slot)),
                 Fit::Free => return Ok(slot),
                 Fit::Taken(network) => taken = Some(network),
                 fit if best.as_ref().is_none_or(|(known, _)| fit < *known) => {
@@ -72,6 +97,9 @@ impl Slot {
                 }
                 _ => {}
             }
+        }
+        if let Some(slot) = kept {
+            return Ok(slot);
         }
         match (best, taken) {
             (Some((fit, slot)), _) => {
@@ -164,7 +192,7 @@ fn locks(data_dir: &Path) -> PathBuf {
 
 fn try_lock(folder: &Path, number: u8) -> Result<Option<File>> {
     let path = folder.join(format!("slot-{number}.lock"));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     let file = file.with_context(|| format!("open {}", path.display()))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
@@ -178,7 +206,7 @@ mod tests {
     use super::*;
 
     fn slot(number: u8, bridged: bool) -> Slot {
-        Slot { number, bridged, _lock: File::open("/dev/null").unwrap() }
+        Slot { number, bridged, lock: File::open("/dev/null").unwrap() }
     }
 
     #[test]
@@ -197,6 +225,38 @@ mod tests {
             assert_eq!(remembered(&memory), slot, "{text:?}");
         }
         std::fs::remove_file(&memory).unwrap();
+    }
+
+    #[test]
+    fn a_slot_is_kept_for_a_cluster_that_is_stopped() {
+        let folder = std::env::temp_dir().join(format!("wharf-slots-{}", std::process::id()));
+        let data = |name: &str| {
+            let path = folder.join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let locks = data("locks");
+        let host = Host::default();
+        // As `Slot::take` does for a new cluster.
+        let start = |name: &str| {
+            let slot = Slot::choose(&locks, false, &host).unwrap();
+            std::fs::write(data(name).join("slot"), format!("{}\n", slot.number)).unwrap();
+            slot.keep_for(&data(name)).unwrap();
+            slot.number
+        };
+        // Each is stopped (dropped) before the next starts.
+        assert_eq!((start("a"), start("b"), start("c")), (0, 1, 2));
+        // A data folder that is gone, or has another slot now, keeps none.
+        std::fs::remove_dir_all(data("b")).unwrap();
+        assert_eq!(start("d"), 1);
+        std::fs::write(data("a").join("slot"), "7\n").unwrap();
+        assert_eq!(start("e"), 0);
+        // When all are kept, one has to give way.
+        for number in 3..SLOTS {
+            assert_eq!(start(&format!("more-{number}")), number);
+        }
+        assert_eq!(start("last"), 0);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
