@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{Event, EventSource, Node, ObjectReference, Pod}
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 /// Events waiting for the API server at most.
@@ -151,8 +152,12 @@ impl Recorder {
     }
 
     fn put(&self, occurrence: Occurrence) {
-        if let Err(error) = self.queue.try_send(occurrence) {
-            tracing::warn!(%error, "event dropped");
+        match self.queue.try_send(occurrence) {
+            Ok(()) => {}
+            // The agent is stopping, and the writer of events has ended before the last of those
+            // who have something to tell.
+            Err(error @ TrySendError::Closed(_)) => tracing::debug!(%error, "event dropped"),
+            Err(error @ TrySendError::Full(_)) => tracing::warn!(%error, "event dropped"),
         }
     }
 }
