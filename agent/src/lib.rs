@@ -15,6 +15,7 @@ mod config;
 mod context;
 mod error;
 mod event;
+mod exec;
 mod image;
 mod merge;
 mod network;

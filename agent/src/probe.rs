@@ -7,6 +7,7 @@
 //!
 //! Source: `pkg/kubelet/prober` and `pkg/probe`.
 
+mod exec;
 mod grpc;
 pub(crate) mod http;
 pub(crate) mod tally;
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::exec::{Executor, words as words_of};
 
 pub(crate) use task::{Report, Subject, run};
 
@@ -34,6 +37,8 @@ pub(crate) enum Check {
         port: u16,
         service: String,
     },
+    /// The command, to be executed in the container.
+    Exec(Vec<String>),
     /// It cannot be done; the text says why.
     Impossible(String),
 }
@@ -110,8 +115,8 @@ fn check(probe: &Probe, container: &Container, pod_ip: IpAddr) -> Check {
             Err(_) => Check::Impossible(format!("invalid port number: {}", action.port)),
         };
     }
-    if probe.exec.is_some() {
-        return Check::Impossible("exec probes are not supported by this node".into());
+    if let Some(action) = &probe.exec {
+        return Check::Exec(words_of(&action.command, container));
     }
     Check::Impossible("missing probe handler".into())
 }
@@ -136,13 +141,17 @@ pub(crate) fn port(port: &IntOrString, container: &Container) -> Result<u16, Str
     }
 }
 
-/// Asks once.
-pub(crate) async fn ask(check: &Check, timeout: Duration) -> Answer {
+/// Asks once. Commands are executed by `executor`, and cannot be without one.
+pub(crate) async fn ask(check: &Check, timeout: Duration, executor: Option<&Executor>) -> Answer {
     match check {
         Check::Http(request) => http::probe(request, timeout).await,
         Check::Tcp { host, port } => tcp(host, *port, timeout).await,
         Check::Grpc { host, port, service } => grpc::probe(host, *port, service, timeout).await,
         Check::Impossible(why) => Answer::Unknown(why.clone()),
+        Check::Exec(command) => match executor {
+            Some(executor) => exec::probe(executor, command, timeout).await,
+            None => Answer::Unknown("there is no container to execute the command in".to_owned()),
+        },
     }
 }
 

@@ -6,11 +6,17 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /containerLogs/{namespace}/{pod}/{container}` | the log, see [`logs`] |
+//! | `/exec/{namespace}/{pod}/{container}`, `/attach/…` | an upgrade, see [`session`] |
+//! | `/portForward/{namespace}/{pod}` | an upgrade, see [`port_forward`] |
 //! | `GET /pods` | the pods of this node as a PodList |
 //! | `GET /healthz` | `ok` |
 
 mod caller;
 mod logs;
+mod port_forward;
+mod query;
+mod session;
+mod stream;
 mod tls;
 
 use std::convert::Infallible;
@@ -128,6 +134,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
         .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "connection to the kubelet endpoint ended");
@@ -135,15 +142,30 @@ async fn connection(
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     context: &Arc<Context>,
     workers: &Workers,
 ) -> Response<Body> {
-    if request.method() != Method::GET {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here");
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let upgrade = matches!(parts.first(), Some(&("exec" | "attach" | "portForward")));
+    match *request.method() {
+        Method::GET => {}
+        Method::POST if upgrade => {}
+        _ => return text(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here"),
     }
-    let parts: Vec<&str> = request.uri().path().split('/').skip(1).collect();
     match parts.as_slice() {
+        ["exec", namespace, pod, container] => {
+            let subject = (*namespace, *pod, *container);
+            session::begin(session::Verb::Exec, context, workers, subject, &mut request)
+        }
+        ["attach", namespace, pod, container] => {
+            let subject = (*namespace, *pod, *container);
+            session::begin(session::Verb::Attach, context, workers, subject, &mut request)
+        }
+        ["portForward", namespace, pod] => {
+            port_forward::begin(context, workers, (*namespace, *pod), &mut request)
+        }
         ["healthz"] => text(StatusCode::OK, "ok"),
         ["pods"] => pods(workers),
         ["containerLogs", namespace, pod, container] => {

@@ -11,13 +11,17 @@
 //! <https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/>.
 
 pub(crate) mod columns;
+pub(crate) mod default_rules;
 mod defaults;
+mod embedded;
 mod format;
 pub(crate) mod json_path;
 mod lists;
 mod number;
 mod prune;
 mod row;
+mod rule_expressions;
+pub(crate) mod rules;
 mod scale;
 pub(crate) mod schema;
 mod status;
@@ -26,11 +30,11 @@ pub(crate) mod structural;
 mod validate;
 
 pub use row::{by_priority, rows};
-pub use status::{Acceptance, accept, is_established, terminating};
+pub use schema::Schema;
+pub use status::{Acceptance, accept, is_established, terminating, violations};
 
 pub(crate) use columns::Columns;
-pub(crate) use schema::Schema;
-pub(crate) use validate::validate;
+pub(crate) use status::{Approval, needs_approval};
 
 /// The finalizer that keeps a definition until all of its objects are gone.
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";

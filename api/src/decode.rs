@@ -100,6 +100,18 @@ pub(crate) fn duplicate_keys(body: &[u8]) -> Result<Vec<String>, String> {
     duplicates::parse(body).map(|(_, paths)| paths)
 }
 
+/// Cleans the metadata at `path` of an object whose other fields have no built-in type.
+///
+/// # Errors
+/// Which field has another type.
+pub(crate) fn clean_metadata(
+    path: &str,
+    metadata: Value,
+    problems: &mut Vec<String>,
+) -> Result<Value, String> {
+    shape::clean_metadata("ObjectMeta", path, metadata, problems)
+}
+
 /// Like [`decode`], for an object that is already parsed (the result of a patch).
 ///
 /// # Errors
@@ -117,7 +129,7 @@ fn clean(resource: &Resource, mut decoded: Decoded) -> Result<Decoded, Status> {
     }
     let problems = &mut decoded.problems;
     if let Some(metadata) = decoded.object.get_mut("metadata") {
-        let cleaned = shape::clean_metadata(&resource.kind, metadata.take(), problems);
+        let cleaned = shape::clean_metadata(&resource.kind, "metadata", metadata.take(), problems);
         *metadata = cleaned.map_err(|error| {
             cannot_handle(&resource.kind, &resource.api_version(), &resource.kind, &error)
         })?;

@@ -356,6 +356,14 @@ pub fn suffix(mut random: u64) -> String {
         .collect()
 }
 
+/// Text made fit for labels and names, byte by byte, so that equal texts stay equal: what Kubernetes
+/// does to the number that a hash is (k8s.io/apimachinery/pkg/util/rand, SafeEncodeString).
+#[must_use]
+pub fn safe_encode(text: &str) -> String {
+    let encode = |byte: u8| SUFFIX_ALPHABET[usize::from(byte) % SUFFIX_ALPHABET.len()];
+    text.bytes().map(|byte| char::from(encode(byte))).collect()
+}
+
 /// `prefix` followed by a suffix, cut so that the name stays within 63 characters.
 #[must_use]
 pub fn generate(prefix: &str, random: u64) -> String {
@@ -417,6 +425,12 @@ mod tests {
                 assert!(!check(text).is_empty(), "case {n}: {text:?} is invalid");
             }
         }
+    }
+
+    #[test]
+    fn encoded_text_is_safe_and_stays_equal() {
+        assert_eq!(safe_encode("0123456789"), "456789bcdf");
+        assert_eq!(safe_encode(""), "");
     }
 
     #[test]

@@ -131,9 +131,14 @@ pub fn bind(pod: &Value, binding: &Value, now: jiff::Timestamp) -> Result<Value,
     }
     let mut bound = pod.clone();
     bound["spec"]["nodeName"] = binding["target"]["name"].clone();
-    for field in ["annotations", "labels"] {
-        for (key, value) in binding["metadata"][field].as_object().into_iter().flatten() {
-            bound["metadata"][field][key] = value.clone();
+    for (key, value) in binding["metadata"]["annotations"].as_object().into_iter().flatten() {
+        bound["metadata"]["annotations"][key] = value.clone();
+    }
+    // A label of the pod's own stays.
+    for (key, value) in binding["metadata"]["labels"].as_object().into_iter().flatten() {
+        let label = &mut bound["metadata"]["labels"][key];
+        if label.is_null() {
+            *label = value.clone();
         }
     }
     set_condition(&mut bound, "PodScheduled", now);

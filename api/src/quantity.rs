@@ -14,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 const NANO: i128 = 1_000_000_000;
 const MAX: i128 = i64::MAX as i128 * NANO;
+/// Digits before the point of the largest quantity; a number with more of them is larger.
+const WHOLE_DIGITS: i64 = 19;
 
 /// The family of suffixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,28 +228,35 @@ fn parse_suffix(suffix: &str) -> Result<(u32, i64, Format), QuantityError> {
 
 /// Billionths of `whole.fraction * 2^binary * 10^decimal`, rounded up, at most [`MAX`].
 fn magnitude(whole: &str, fraction: &str, binary: u32, decimal: i64) -> i128 {
-    let digits = format!("{whole}{fraction}");
-    let digits = digits.trim_start_matches('0');
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
     if digits.is_empty() {
         return 0;
     }
-    // 20 digits times 2^60 still fit; what lies further right can only matter for rounding.
-    let kept = digits.len().min(20);
-    let mut rest = digits[kept..].bytes().any(|digit| digit != b'0');
-    let mut value: i128 = digits[..kept].parse::<i128>().unwrap_or(MAX) << binary;
-    let dropped = i64::try_from(digits.len() - kept).unwrap_or(i64::MAX);
-    let fraction = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-    let mut exponent = decimal.saturating_add(9).saturating_sub(fraction).saturating_add(dropped);
-    while exponent > 0 && value < MAX {
-        value = value.saturating_mul(10);
-        exponent -= 1;
+    // Where the point is, counted from the first digit that is not 0.
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let point = (length(digits) - length(fraction)).saturating_add(decimal);
+    if point > WHOLE_DIGITS {
+        return MAX;
     }
-    while exponent < 0 && value > 0 {
-        rest |= value % 10 != 0;
-        value /= 10;
-        exponent += 1;
+    let unit = NANO << binary;
+    let digits: Vec<i128> = digits.bytes().map(|digit| i128::from(digit - b'0')).collect();
+    let before = usize::try_from(point).unwrap_or(0);
+    let whole = (0..before).fold(0, |sum, at| sum * 10 + digits.get(at).copied().unwrap_or(0));
+    // What is behind the point, last digit first: each division drops what is less than a billionth
+    // and notes that it was there.
+    let (mut part, mut rest) = (0, false);
+    for digit in digits.iter().skip(before).rev() {
+        let sum: i128 = part + digit * unit;
+        (part, rest) = (sum / 10, rest || sum % 10 != 0);
     }
-    value.saturating_add(i128::from(rest)).min(MAX)
+    let mut zeros = point.saturating_neg();
+    while zeros > 0 && part > 0 {
+        (part, rest) = (part / 10, rest || part % 10 != 0);
+        zeros -= 1;
+    }
+    let whole = i128::saturating_mul(whole, unit);
+    whole.saturating_add(part).saturating_add(i128::from(rest)).min(MAX)
 }
 
 impl fmt::Display for Quantity {
@@ -328,6 +337,11 @@ mod tests {
             ("1e1000000", "9223372036854775807"),
             ("1e-1000000", "1e-9"),
             ("123456789012345678901234567890", "9223372036854775807"),
+            ("10240000000000000102400n", "10240000000000000102400n"),
+            ("10000000000.0000001Ki", "10240000000000000102400n"),
+            ("1.000000000000000000000000001Ei", "1152921504606846976000000002n"),
+            ("0.00000000000000000000000000000000001Ei", "1n"),
+            ("0.0000000000000000000001e31", "1e9"),
         ];
         for (text, canonical) in cases {
             assert_eq!(parse(text).to_string(), canonical, "{text}");

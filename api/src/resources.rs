@@ -225,10 +225,11 @@ impl Resource {
         GroupKind { group: self.group.clone(), kind: self.kind.clone() }
     }
 
-    /// `PodList`.
+    /// `PodList`; a definition may give another name.
     #[must_use]
     pub fn list_kind(&self) -> String {
-        format!("{}List", self.kind)
+        let given = self.strategy.list_kind().map(str::to_owned);
+        given.unwrap_or_else(|| format!("{}List", self.kind))
     }
 
     /// Whether objects live in a namespace.

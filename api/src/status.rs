@@ -317,6 +317,13 @@ impl Status {
         Self::failure(503, "ServiceUnavailable", message, None)
     }
 
+    /// Says when to try again, in seconds: in the details and in a `Retry-After` header.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.details.get_or_insert_default().retry_after_seconds = seconds;
+        self
+    }
+
     /// 504 Timeout: the request may or may not have been carried out.
     #[must_use]
     pub fn timeout(message: impl Into<String>, seconds: u32) -> Self {

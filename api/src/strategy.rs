@@ -49,6 +49,7 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::custom::Schema;
 use crate::field::Errors;
 use crate::names::NameRule;
 
@@ -90,15 +91,39 @@ pub trait Strategy: Debug + Send + Sync {
     /// Fills in what the client may leave out. Idempotent; runs on every decode and patch.
     fn default(&self, _object: &mut Value) {}
 
+    /// What the status of a new object says, whatever the client sends; from then on the status is
+    /// changed through `/status` only. `None` for a kind that looks after its status in another way,
+    /// or has none.
+    fn first_status(&self) -> Option<Value> {
+        None
+    }
+
+    /// Whether an update of `/status` leaves even the metadata as it is.
+    fn status_is_alone(&self) -> bool {
+        false
+    }
+
     /// Removes what clients may not set when creating (status), and sets what follows from it.
-    fn prepare_for_create(&self, _object: &mut Value) {}
+    fn prepare_for_create(&self, object: &mut Value) {
+        if let Some(status) = self.first_status() {
+            object["status"] = status;
+        }
+    }
 
     /// Restores what an update of the main resource may not touch (status).
-    fn prepare_for_update(&self, _new: &mut Value, _old: &Value) {}
+    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
+        if self.first_status().is_some() {
+            keep_field(new, old, "status");
+        }
+    }
 
     /// Restores what an update of `/status` may not touch: everything but status and metadata.
     fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status(new, old);
+        if self.status_is_alone() {
+            keep_all_but_status_alone(new, old);
+        } else {
+            keep_all_but_status(new, old);
+        }
     }
 
     /// Checks a new object. Metadata is checked by [`crate::meta`].
@@ -140,8 +165,24 @@ pub trait Strategy: Debug + Send + Sync {
         None
     }
 
+    /// The schema of a kind that a definition describes, in one of its versions (`GROUP/VERSION`).
+    /// `None`: no such version, or a kind whose schema is [`crate::schema`]'s business.
+    fn schema_of(&self, _api_version: &str) -> Option<&Schema> {
+        None
+    }
+
+    /// The kind of lists, where it is not that of the objects with `List` after it.
+    fn list_kind(&self) -> Option<&str> {
+        None
+    }
+
     /// A finalizer that a deletion adds, for the server to finish what the deletion means.
     fn cleanup_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Why an object has no Scale to show; `None` if it has one.
+    fn scale_lacks(&self, _object: &Value) -> Option<String> {
         None
     }
 

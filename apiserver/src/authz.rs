@@ -1,13 +1,16 @@
 //! May this user do that? One chain; the first that says yes decides:
 //!
-//! 1. the masters group may do everything, and so may the cluster's own components and its nodes;
+//! 1. the masters group may do everything;
 //! 2. everybody may read health and version;
-//! 3. RBAC: the roles that are bound to the user or one of its groups ([`rbac`]).
+//! 3. nodes: what the pods bound to them need ([`node`]);
+//! 4. RBAC: the roles that are bound to the user or one of its groups ([`rbac`]). The cluster's own
+//!    components are users like others, with the roles of every cluster's policy.
 //!
 //! [`rule`] says what a rule grants, [`escalation`] keeps users from granting what they do not
 //! have, [`reviews`](crate::handlers) ask the same chain the same question.
 
 pub(crate) mod escalation;
+mod node;
 pub(crate) mod rbac;
 pub(crate) mod rule;
 
@@ -18,18 +21,11 @@ use crate::context::Context;
 use crate::pki::MASTERS_GROUP;
 use crate::user::User;
 
+pub(crate) use node::{name_of as node_of, references};
+
 /// Paths that answer without credentials, as Kubernetes' `system:public-info-viewer` role allows.
 /// What is below them is not for everybody: a single health check says why it fails.
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
-
-/// The users that Wharf's own components have.
-const COMPONENTS: &[&str] = &[
-    "system:apiserver",
-    "system:kube-controller-manager",
-    "system:kube-proxy",
-    "system:kube-scheduler",
-    "kube-apiserver-kubelet-client",
-];
 
 /// What is being asked for.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +71,20 @@ pub(crate) fn authorize(
     user: &User,
     attributes: &Attributes<'_>,
 ) -> Result<(), Status> {
-    let decision = decide(context, user, attributes);
+    authorize_selected(context, user, attributes, "")
+}
+
+/// Decides about a list, watch or deletion of objects that a field selector chooses.
+///
+/// # Errors
+/// Those of [`authorize`].
+pub(crate) fn authorize_selected(
+    context: &Context,
+    user: &User,
+    attributes: &Attributes<'_>,
+    selector: &str,
+) -> Result<(), Status> {
+    let decision = decide_selected(context, user, attributes, selector);
     if decision.allowed {
         Ok(())
     } else if user.is_anonymous() {
@@ -87,15 +96,34 @@ pub(crate) fn authorize(
 
 /// Asks the chain.
 pub(crate) fn decide(context: &Context, user: &User, attributes: &Attributes<'_>) -> Decision {
+    decide_selected(context, user, attributes, "")
+}
+
+fn decide_selected(
+    context: &Context,
+    user: &User,
+    attributes: &Attributes<'_>,
+    selector: &str,
+) -> Decision {
     if is_trusted(user) || is_public(attributes) {
         return Decision { allowed: true, reason: String::new() };
     }
-    context.policies.index(context).decide(user, attributes)
+    let own = node_of(user).map(|name| node::decide(context, name, attributes, selector));
+    if let Some(own) = own.as_ref().filter(|own| own.allowed) {
+        return own.clone();
+    }
+    let mut decision = context.policies.index().decide(user, attributes);
+    if let Some(own) = own.filter(|own| !decision.allowed && !own.reason.is_empty()) {
+        let reasons = [own.reason, decision.reason];
+        let reasons: Vec<_> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
+        decision.reason = reasons.join("\n");
+    }
+    decision
 }
 
 /// Whether a user may do everything, whatever the roles say.
 pub(crate) fn is_trusted(user: &User) -> bool {
-    user.is_in(MASTERS_GROUP) || user.is_in("system:nodes") || COMPONENTS.contains(&user.name())
+    user.is_in(MASTERS_GROUP)
 }
 
 fn is_public(attributes: &Attributes<'_>) -> bool {
@@ -151,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn masters_components_and_nodes_are_trusted() {
+    fn masters_are_trusted() {
         let user = |name: &str, group: &str| User::new(name, vec![group.to_owned()]);
         assert!(is_trusted(&user("bob", "system:masters")));
-        assert!(is_trusted(&user("system:kube-scheduler", "x")));
-        assert!(is_trusted(&user("system:node:n1", "system:nodes")));
+        assert!(!is_trusted(&user("system:kube-scheduler", "x")));
+        assert!(!is_trusted(&user("system:node:n1", "system:nodes")));
         assert!(!is_trusted(&user("system:masters", "masters")));
         assert!(!is_trusted(&User::anonymous()));
     }

@@ -1,18 +1,24 @@
-//! What every cluster has from its first second: four namespaces, the roles and bindings of
-//! [`policy`], two priority classes, and the `kubernetes` Service through which pods reach the API,
-//! with its endpoints.
+//! What every cluster has from its first second: four namespaces, the standing objects of [`set`]
+//! (the roles and bindings of [`policy`], the schemas and levels of [`flow`], two priority classes,
+//! an APIService per group, the range of Service addresses), and the `kubernetes` Service through
+//! which pods reach the API, with its endpoints.
 
+pub(crate) mod api_services;
+pub(crate) mod flow;
 mod policy;
+mod set;
+
+pub(crate) use set::create as create_as_is;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use api::status::Status;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 use store::WriteError;
 
 use crate::allocation::repair;
+use crate::authz::rule::Rule;
 use crate::cacher::{Cacher, FeedError};
 use crate::context::{Context, now, uuid};
 use crate::dispatch::Target;
@@ -20,12 +26,9 @@ use crate::handlers::create_object;
 use crate::pki::MASTERS_GROUP;
 use crate::request::options::{Query, WriteOptions};
 use crate::user::User;
-use crate::writing::{self, Draft, Part, Write};
+use crate::writing::{Draft, Part, Write};
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
-
-/// Roles and bindings that are written at the same time.
-const AT_ONCE: usize = 64;
 
 /// Name, value and description of the priority classes.
 const PRIORITY_CLASSES: &[(&str, i64, &str)] = &[
@@ -73,6 +76,11 @@ pub enum BootstrapError {
     },
 }
 
+/// The rules of the role for all nodes, as every cluster has it.
+pub(crate) fn node_rules() -> &'static [Rule] {
+    policy::node_rules()
+}
+
 /// The address of the `kubernetes` Service: the first of the range.
 pub(crate) fn first_service_address(cidr: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(1))
@@ -95,7 +103,7 @@ pub(crate) async fn run(
         move |source| BootstrapError::Object { kind, name, source }
     };
     context.freshness.consistent().await.map_err(cause("Namespace", "default"))?;
-    tokio::try_join!(rbac(context), priority_classes(context))?;
+    set::keep(context, cidr).await?;
     let service = json!({
         "metadata": {"name": "kubernetes",
             "labels": {"component": "apiserver", "provider": "kubernetes"}},
@@ -165,61 +173,6 @@ async fn ensure(
 /// As whom the API server itself writes.
 fn own_user() -> User {
     User::new("system:apiserver", vec![MASTERS_GROUP.to_owned()])
-}
-
-/// Makes the roles and bindings that are missing, and completes those that are not as they should
-/// be. All at once: the store takes them in few transactions.
-async fn rbac(context: &Context) -> Result<(), BootstrapError> {
-    let objects = futures_util::stream::iter(policy::objects());
-    objects.map(Ok).try_for_each_concurrent(AT_ONCE, |want| reconcile(context, want)).await
-}
-
-async fn reconcile(context: &Context, want: Value) -> Result<(), BootstrapError> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let row = api::resources::by_kind(&text(&want["apiVersion"]), &text(&want["kind"]));
-    let Some((row, cache)) = row.and_then(|row| Some((row, context.cache(row)?))) else {
-        return Ok(());
-    };
-    let (name, namespace) = (text(&want["metadata"]["name"]), text(&want["metadata"]["namespace"]));
-    let target = Target {
-        resource: row.clone(),
-        cache: cache.clone(),
-        namespace,
-        name: name.clone(),
-        query: Query::parse(""),
-    };
-    let options = WriteOptions::internal("kube-apiserver");
-    let write = Write::new(Part::Main, &options);
-    let wrote = if cache.get(&target.key()).is_some() {
-        let complete = |current: &Value| {
-            let new = policy::plan(&want, current);
-            Ok(new.unwrap_or_else(|| current.clone()))
-        };
-        writing::change(context, &target, write, complete).await.map(drop)
-    } else {
-        create_object(context, &target, want.clone(), &own_user(), write).await.map(drop)
-    };
-    match wrote {
-        Ok(()) => Ok(()),
-        // Another server was faster.
-        Err(status) if status.code == 409 => Ok(()),
-        Err(source) => Err(BootstrapError::Object { kind: "role or binding", name, source }),
-    }
-}
-
-/// The classes of what a cluster cannot live without.
-async fn priority_classes(context: &Context) -> Result<(), BootstrapError> {
-    let Some(row) = api::resources::by_path("scheduling.k8s.io", "v1", "priorityclasses") else {
-        return Ok(());
-    };
-    let Some(cache) = context.cache(row) else { return Ok(()) };
-    for (name, value, description) in PRIORITY_CLASSES {
-        let class = json!({
-            "metadata": {"name": name}, "value": value, "description": description,
-        });
-        ensure(context, cache, "", class, "PriorityClass").await?;
-    }
-    Ok(())
 }
 
 /// Writes an endpoints object past validation, which forbids loopback addresses to users: on a

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use api::resources::Resource;
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::admission::Views;
 use crate::allocation::Allocators;
 use crate::authn::Issuer;
 use crate::authz::rbac::Policies;
@@ -13,8 +15,8 @@ use crate::cacher::{Cacher, Freshness};
 use crate::crd::Registry;
 use crate::flow::Flow;
 use crate::handlers::health::StoreProbe;
-use crate::handlers::log::KubeletClient;
 use crate::handlers::openapi::Documents;
+use crate::handlers::relay::Relay;
 
 /// Shared by all requests.
 pub(crate) struct Context {
@@ -34,8 +36,14 @@ pub(crate) struct Context {
     pub(crate) store_probe: StoreProbe,
     /// The OpenAPI documents.
     pub(crate) openapi: Documents,
-    /// For logs: calls the node agents.
-    pub(crate) kubelets: KubeletClient,
+    /// Calls the node agents.
+    pub(crate) kubelets: Relay,
+    /// Calls pods, for whoever asks through the proxy.
+    pub(crate) pods: Relay,
+    /// The server's tasks.
+    pub(crate) tracker: TaskTracker,
+    /// What admission knows of other objects.
+    pub(crate) admission: Views,
     /// Whether pods run as accounts that exist, and get their tokens.
     pub(crate) service_accounts: bool,
     /// Makes and checks ServiceAccount tokens.

@@ -11,13 +11,15 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
 use crate::authn;
-use crate::authz::{Attributes, authorize};
+use crate::authz::{Attributes, authorize, authorize_selected};
 use crate::cacher::Cacher;
 use crate::context::Context;
+use crate::flow::Class;
 use crate::handlers;
 use crate::request::Request;
 use crate::request::deadline;
 use crate::request::info::{self, ResourcePath};
+use crate::request::legacy_watch;
 use crate::request::negotiate::{self, Format, Media};
 use crate::request::options::Query;
 use crate::response::{self, Answer, Handled};
@@ -108,14 +110,29 @@ fn compressed(answer: Answer) -> Answer {
 }
 
 /// Answers within the time that a request has.
-async fn in_time(context: &Context, request: Request) -> Handled {
-    let Some(limit) = deadline::limit(&request)? else { return route(context, request).await };
-    let late = "request did not complete within the allotted timeout";
-    let routed = tokio::time::timeout(limit, route(context, request)).await;
-    routed.unwrap_or_else(|_| Err(Status::timeout(late, 0)))
+async fn in_time(context: &Context, mut request: Request) -> Handled {
+    if matches!(request.parts.method, Method::GET | Method::HEAD)
+        && let Some(modern) = legacy_watch::modern(&request.parts.uri)
+    {
+        request.parts.uri = modern;
+    }
+    let mut class = None;
+    let handled = match deadline::limit(&request)? {
+        None => route(context, request, &mut class).await,
+        Some(limit) => {
+            let late = "request did not complete within the allotted timeout";
+            let routed = tokio::time::timeout(limit, route(context, request, &mut class)).await;
+            routed.unwrap_or_else(|_| Err(Status::timeout(late, 0)))
+        }
+    };
+    let Some(class) = class else { return handled };
+    let mut answer = handled.unwrap_or_else(|status| response::refusal(&status));
+    class.mark(answer.headers_mut());
+    Ok(answer)
 }
 
-async fn route(context: &Context, mut request: Request) -> Handled {
+/// Answers; `class` becomes what the request was taken for.
+async fn route(context: &Context, mut request: Request, class: &mut Option<Arc<Class>>) -> Handled {
     authn::authenticate(context, &mut request).await?;
     authn::impersonate(context, &mut request)?;
     let path = request.parts.uri.path();
@@ -124,7 +141,10 @@ async fn route(context: &Context, mut request: Request) -> Handled {
         let verb = method.as_str().to_ascii_lowercase();
         let attributes = Attributes::Path { verb: &verb, path };
         let _seat = match context.flow.enter(&request.user, &attributes).await {
-            Ok(seat) => seat,
+            Ok(entered) => {
+                *class = entered.class;
+                entered.seat
+            }
             Err(later) => return Ok(later),
         };
         authorize(context, &request.user, &attributes)?;
@@ -155,21 +175,30 @@ async fn route(context: &Context, mut request: Request) -> Handled {
         None
     } else {
         match context.flow.enter(&request.user, &attributes).await {
-            Ok(seat) => seat,
+            Ok(entered) => {
+                *class = entered.class;
+                entered.seat
+            }
             Err(later) => return Ok(later),
         }
     };
-    authorize(context, &request.user, &attributes)?;
+    let fields = if named.name.is_empty() { query.get("fieldSelector") } else { "" };
+    authorize_selected(context, &request.user, &attributes, fields)?;
     match find(context, named, query)? {
         Some((target, subresource)) => {
             let accept = request.header(header::ACCEPT);
             let accepted = negotiate::accepted(accept, target.has_protobuf());
+            let row = target.resource.clone();
             let handled = if subresource.is_empty() {
                 resource(context, target, request).await
             } else {
                 handlers::subresource(context, target, &subresource, request).await
             };
-            let answer = handled.unwrap_or_else(|status| response::refusal(&status));
+            let mut answer = handled.unwrap_or_else(|status| response::refusal(&status));
+            // Whoever uses an old version of a custom resource is told, whatever the request is.
+            if row.is_custom() && !row.deprecation.is_empty() {
+                answer = response::with_warnings(answer, &[row.deprecation.to_string()]);
+            }
             // Handlers that show objects have refused what cannot be accepted.
             let media = accepted.map_or(Media::Json, |accepted| accepted.media);
             Ok(response::in_media(answer, media))
@@ -195,11 +224,17 @@ fn find(
     } else {
         path.namespace.is_empty()
     };
-    if !scoped || (!path.subresource.is_empty() && row.subresource(&path.subresource).is_none()) {
+    // What follows `proxy` is for whoever is behind it.
+    let below = match path.subresource.split_once('/') {
+        Some((below @ "proxy", _)) => below,
+        _ => &path.subresource,
+    };
+    if !scoped || (!below.is_empty() && row.subresource(below).is_none()) {
         return Ok(None);
     }
+    let below = below.to_owned();
     let target = Target { resource: row, cache, namespace: path.namespace, name: path.name, query };
-    Ok(Some((target, path.subresource)))
+    Ok(Some((target, below)))
 }
 
 /// The row of a path, built-in or custom, and its cache.

@@ -2,66 +2,91 @@
 //!
 //! As in Kubernetes' API Priority and Fairness
 //! (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>): every request
-//! belongs to a priority level ([`schema`]), and every level has its own seats ([`level`]), so that
-//! a flood in one level takes nothing from the others. Within a level the requests of a flow (a
+//! belongs to a priority level, which the first FlowSchema that it matches names ([`schema`],
+//! [`table`]), and every level has its own seats ([`level`]), so that a flood in one level takes
+//! nothing from the others. Within a level the requests of a flow (a
 //! user, or for controllers a namespace) wait in a line of their own, and the lines are served in
 //! turn, so that one client's flood does not hold up the next client of the level. A line is
 //! bounded in length and time; what does not fit is told to come back later (429).
 //!
-//! Simpler than Kubernetes: the schemas and levels are the ones that every cluster has, and no
-//! others; a request takes one seat; levels do not lend each other seats. A seat is held until the
+//! Simpler than Kubernetes: a request takes one seat; levels do not lend each other seats; a flow
+//! has a line of its own instead of a hand of queues that it may share. A seat is held until the
 //! answer begins: watches and lists that are being sent hold none. Logs and other streams from
 //! nodes take no seat at all.
 
 mod level;
 mod schema;
+mod table;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{self, HeaderValue};
+use parking_lot::Mutex;
+use serde_json::Value;
 
-use level::Level;
 pub(crate) use level::Seat;
-use schema::{LEVELS, PriorityLevel, Queuing};
+pub(crate) use table::Class;
+use table::Table;
 
 use crate::authz::Attributes;
+use crate::cacher::{Cacher, Objects};
 use crate::response::{self, Answer};
 use crate::user::User;
 
 /// How long a request waits for its turn at most: a quarter of the time that a request has
 /// (kube-apiserver's --request-timeout, 60 s).
 const PATIENCE: Duration = Duration::from_secs(15);
-/// What one flow may have waiting, as a multiple of a queue's length: Kubernetes deals every flow
-/// a hand of so many queues.
-const HAND: usize = 6;
+/// The group of the two kinds.
+const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 
 /// The seats of all levels.
 pub(crate) struct Flow {
-    levels: HashMap<&'static str, Arc<Level>>,
+    in_flight: usize,
+    /// FlowSchemas and PriorityLevelConfigurations.
+    caches: [Arc<Cacher>; 2],
+    /// The table, and the objects it was made of.
+    last: Mutex<([Objects; 2], Arc<Table>)>,
+}
+
+/// A request whose turn it is.
+pub(crate) struct Entered {
+    /// Held until the answer begins.
+    pub(crate) seat: Option<Seat>,
+    /// Says in the answer what the request was taken for.
+    pub(crate) class: Option<Arc<Class>>,
 }
 
 impl Flow {
-    /// Divides `in_flight` seats among the levels, by their shares. Every level gets one at least.
-    pub(crate) fn new(in_flight: usize) -> Flow {
-        let shares: usize = LEVELS.iter().map(|level| level.shares).sum();
-        let seats = |level: &PriorityLevel| (in_flight * level.shares).div_ceil(shares).max(1);
-        let levels = LEVELS
-            .iter()
-            .map(|level| {
-                let (per_flow, total) = match level.queuing {
-                    None => (0, 0),
-                    Some(Queuing { queues, length }) => (HAND * length, queues * length),
-                };
-                (level.name, Arc::new(Level::new(seats(level), per_flow, total)))
-            })
-            .collect();
-        Flow { levels }
+    /// Divides `in_flight` seats among the levels in the caches of the built-in rows.
+    pub(crate) fn new(in_flight: usize, caches: &[Arc<Cacher>]) -> Flow {
+        let caches = ["flowschemas", "prioritylevelconfigurations"].map(|plural| {
+            let found = caches
+                .iter()
+                .find(|cache| cache.resource().group == GROUP && cache.resource().plural == plural);
+            found.expect("the two kinds are rows of the built-in table").clone()
+        });
+        Flow { in_flight, caches, last: Mutex::default() }
     }
 
-    /// Waits for a seat. `None` is for requests that need none.
+    /// The table of what there is now.
+    fn table(&self) -> Arc<Table> {
+        let now = self.caches.each_ref().map(|cache| cache.now().objects);
+        let mut last = self.last.lock();
+        let (had, table) = &*last;
+        if !table.is_empty() && had.iter().zip(&now).all(|(had, has)| had.is(has)) {
+            return table.clone();
+        }
+        let [schemas, levels] = now.each_ref().map(|objects| {
+            objects.iter().map(|object| object.encoded().parse()).collect::<Vec<Value>>()
+        });
+        let table = Arc::new(Table::new(self.in_flight, &schemas, &levels, table));
+        *last = (now, table.clone());
+        table
+    }
+
+    /// Waits for a seat. No seat is for requests that need none.
     ///
     /// # Errors
     /// The 429 for a request whose turn did not come.
@@ -69,19 +94,30 @@ impl Flow {
         &self,
         user: &User,
         request: &Attributes<'_>,
-    ) -> Result<Option<Seat>, Answer> {
-        let (schema, flow) = schema::classify(user, request);
-        let Some(level) = self.levels.get(schema.level) else { return Ok(None) };
-        match tokio::time::timeout(PATIENCE, level.enter((schema.name, flow))).await {
-            Ok(Ok(seat)) => Ok(Some(seat)),
-            refused => {
-                let full = refused.is_ok();
-                let (level, schema) = (schema.level, schema.name);
-                tracing::debug!(level, schema, user = user.name(), full, "too many requests");
-                Err(later())
-            }
-        }
+    ) -> Result<Entered, Answer> {
+        enter(&self.table(), user, request).await
     }
+}
+
+async fn enter(table: &Table, user: &User, request: &Attributes<'_>) -> Result<Entered, Answer> {
+    let Some((class, flow)) = table.classify(user, request) else {
+        return Ok(Entered { seat: None, class: None });
+    };
+    let seat = match &class.level {
+        None => None,
+        Some(level) => match tokio::time::timeout(PATIENCE, level.enter((&class.name, flow))).await
+        {
+            Ok(Ok(seat)) => Some(seat),
+            refused => {
+                let (full, schema) = (refused.is_ok(), &class.name);
+                tracing::debug!(%schema, user = user.name(), full, "too many requests");
+                let mut answer = later();
+                class.mark(answer.headers_mut());
+                return Err(answer);
+            }
+        },
+    };
+    Ok(Entered { seat, class: Some(class.clone()) })
 }
 
 /// What a request is told that cannot be worked on now.
@@ -95,10 +131,11 @@ fn later() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::flow;
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_bounded_and_leaves_other_levels_alone() {
-        let flow = Arc::new(Flow::new(1));
+        let table = Table::new(1, &flow::schemas(), &flow::levels(), &Table::default());
         let list = Attributes::Resource {
             verb: "list",
             group: "",
@@ -107,13 +144,13 @@ mod tests {
             name: "",
         };
         let user = User::new("alice", Vec::new());
-        let seat = flow.enter(&user, &list).await.expect("the first seat");
+        let seat = enter(&table, &user, &list).await.expect("the first seat").seat;
         assert!(seat.is_some());
-        // The line has an end in time, and in length.
-        let refused = flow.enter(&user, &list).await.expect_err("nobody gives way");
+        // The line has an end in time, and in length: six queues of fifty.
+        let refused = enter(&table, &user, &list).await.err().expect("nobody gives way");
         assert_eq!(refused.status(), 429);
         assert_eq!(refused.headers()["retry-after"], "1");
-        let waiting = (0..HAND * 50 + 5).map(|_| flow.enter(&user, &list));
+        let waiting = (0..6 * 50 + 5).map(|_| enter(&table, &user, &list));
         let answers = futures_util::future::join_all(waiting).await;
         assert!(answers.iter().all(Result::is_err));
         for (name, groups) in [
@@ -122,17 +159,9 @@ mod tests {
             ("system:serviceaccount:default:app", vec!["system:serviceaccounts".to_owned()]),
             ("admin", vec!["system:masters".to_owned()]),
         ] {
-            assert!(flow.enter(&User::new(name, groups), &list).await.is_ok(), "{name}");
+            assert!(enter(&table, &User::new(name, groups), &list).await.is_ok(), "{name}");
         }
         drop(seat);
-        assert!(flow.enter(&User::new("bob", Vec::new()), &list).await.is_ok());
-    }
-
-    #[test]
-    fn seats_follow_shares() {
-        let flow = Flow::new(600);
-        let seats = |level: &str| flow.levels[level].seats();
-        assert_eq!((seats("workload-low"), seats("catch-all")), (245, 13));
-        assert!(Flow::new(1).levels.values().all(|level| level.seats() == 1));
+        assert!(enter(&table, &User::new("bob", Vec::new()), &list).await.is_ok());
     }
 }

@@ -22,16 +22,20 @@ mod finalize;
 pub(crate) use get::fresh;
 mod get;
 pub(crate) mod health;
+mod kubelet;
 mod list;
-pub(crate) mod log;
+mod log;
 pub(crate) mod openapi;
 mod openid;
 mod page_token;
 mod patch;
+mod proxy;
+pub(crate) mod relay;
 mod review;
 mod scale;
 mod show;
 mod status;
+mod stream;
 mod token_request;
 mod update;
 mod watch;
@@ -68,7 +72,8 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
 /// Subresources that show the object itself, and change the part of it that they are named after.
 const PARTS: [&str; 3] = ["approval", "ephemeralcontainers", "resize"];
 
-/// `/status`, `/scale`, `/binding`, `/eviction`, `/log`, `/token`, `/finalize`, and the [`PARTS`].
+/// `/status`, `/scale`, `/binding`, `/eviction`, `/log`, `/token`, `/finalize`, the [`PARTS`], and what is
+/// connected with a node or a pod: `/exec`, `/attach`, `/portforward`, `/proxy`.
 pub(crate) async fn subresource(
     context: &Context,
     target: Target,
@@ -86,6 +91,24 @@ pub(crate) async fn subresource(
             Method::PATCH => patch::part(context, &target, request, part).await,
             _ => Err(Status::method_not_allowed()),
         };
+    }
+    if matches!(subresource, "exec" | "attach" | "portforward") {
+        return match method {
+            _ if target.name.is_empty() => Ok(page_not_found()),
+            Method::GET | Method::POST => {
+                stream::connect(context, &target, subresource, request).await
+            }
+            _ => Err(Status::method_not_allowed()),
+        };
+    }
+    if subresource == "proxy" {
+        let kind = match target.resource.plural.as_ref() {
+            _ if target.name.is_empty() => return Ok(page_not_found()),
+            "nodes" => proxy::Kind::Node,
+            "services" => proxy::Kind::Service,
+            _ => proxy::Kind::Pod,
+        };
+        return proxy::forward(context, &target, kind, request).await;
     }
     match (subresource, &method) {
         ("status" | "scale" | "log" | "eviction" | "token", _) if target.name.is_empty() => {

@@ -32,6 +32,7 @@ mod dispatch;
 mod expiry;
 mod flow;
 mod handlers;
+mod keep;
 pub mod pki;
 mod request;
 mod response;

@@ -23,10 +23,12 @@ use rcgen::{
 mod kubeconfig;
 mod signing;
 mod tls;
+mod unverified;
 
 pub use kubeconfig::kubeconfig;
 pub(crate) use signing::SigningKey;
 pub(crate) use tls::{client_config, server_config, user_of};
+pub(crate) use unverified::unverified_config;
 
 /// The user and group that kubeconfig files for people carry.
 pub const ADMIN_USER: &str = "kubernetes-admin";

@@ -2,6 +2,9 @@
 
 pub(crate) mod deadline;
 pub(crate) mod info;
+#[cfg(test)]
+mod laws;
+pub(crate) mod legacy_watch;
 pub(crate) mod negotiate;
 pub(crate) mod options;
 pub(crate) mod payload;

@@ -117,6 +117,7 @@ pub(crate) fn with_warnings(mut response: Answer, warnings: &[String]) -> Answer
 pub(crate) fn store_read(error: &store::Error) -> Status {
     tracing::warn!(error = %chain(error), "the store does not answer");
     Status::service_unavailable("the datastore is unavailable; reads are served from memory")
+        .retry_after(1)
 }
 
 /// A write that failed for a reason other than a precondition.
@@ -131,7 +132,8 @@ pub(crate) fn store_write(error: &store::WriteError) -> Status {
         store::WriteError::InvalidKey { .. } => Status::bad_request(error.to_string()),
         _ => Status::service_unavailable(
             "the datastore is unavailable: nothing was written; try again later",
-        ),
+        )
+        .retry_after(1),
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Views;
 use crate::allocation::{Allocators, repair};
 use crate::authn::Issuer;
 use crate::authz::rbac::Policies;
@@ -28,8 +29,9 @@ use crate::crd::{Controller, Registry};
 use crate::expiry;
 use crate::flow::Flow;
 use crate::handlers::health::StoreProbe;
-use crate::handlers::log::KubeletClient;
 use crate::handlers::openapi::Documents;
+use crate::handlers::relay::Relay;
+use crate::keep;
 use crate::pki::{self, Authority, PkiError};
 use crate::user::User;
 
@@ -183,7 +185,7 @@ impl Server {
             .authority
             .client(pki::KUBELET_CLIENT_USER, Some(pki::MASTERS_GROUP))
             .map_err(pki)?;
-        let kubelets = KubeletClient::new(pki::client_config(ca, &client).map_err(pki)?);
+        let kubelets = Relay::to_kubelets(pki::client_config(ca, &client).map_err(pki)?);
 
         let stopping = CancellationToken::new();
         // From here on, failing ends what has been started.
@@ -205,17 +207,20 @@ impl Server {
         };
         let context = Arc::new(Context {
             store: config.store,
+            admission: Views::new(&caches),
+            flow: Flow::new(config.limits.in_flight, &caches),
+            policies: Policies::new(&caches),
             caches,
             custom: Registry::new(),
-            flow: Flow::new(config.limits.in_flight),
             freshness,
             allocators,
             store_probe: StoreProbe::default(),
             openapi: Documents::default(),
             kubelets,
+            pods: Relay::to_pods(pki::unverified_config().map_err(pki)?),
+            tracker: tracker.clone(),
             service_accounts: config.service_accounts,
             issuer,
-            policies: Policies::default(),
             stopping: stopping.clone(),
         });
         bootstrap::run(&context, config.service_cidr, advertise)
@@ -223,6 +228,7 @@ impl Server {
             .map_err(|source| BindError::Bootstrap { source })?;
         let definitions = Controller::start(context.clone(), feed).await;
         tracker.spawn(definitions.run(stopping.clone()));
+        tracker.spawn(keep::run(context.clone(), stopping.clone()));
         tracker.spawn(expiry::run(context.clone(), stopping.clone()));
         tracker.spawn(repair::run(context.clone(), config.repair_every, stopping));
         Ok(Server {

@@ -119,7 +119,7 @@ pub(crate) async fn change(
     let end = Instant::now() + RETRY_FOR;
     while Instant::now() < end {
         let mut new = change(&current.object)?;
-        check_version(target, &new, &current)?;
+        check_version(target, write.part(), &new, &current)?;
         write.track(&target.resource, &current.object, &mut new);
         prepare(target, write.part(), &mut new, &current.object)?;
         let allocated = match write.part() {
@@ -202,7 +202,12 @@ async fn store(
     }
 }
 
-fn check_version(target: &Target, new: &Value, current: &Current) -> Result<(), Status> {
+fn check_version(
+    target: &Target,
+    part: Part,
+    new: &Value,
+    current: &Current,
+) -> Result<(), Status> {
     let metadata = &new["metadata"];
     let resource = target.resource.group_resource();
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
@@ -211,7 +216,8 @@ fn check_version(target: &Target, new: &Value, current: &Current) -> Result<(), 
         Some(asked) if asked != current.revision => {
             return Err(Status::modified(&resource, &target.name));
         }
-        None if !target.resource.strategy.allows_unconditional_update() => {
+        // A Scale is a small part of the object, and says so when it must be up to date.
+        None if part != Part::Scale && !target.resource.strategy.allows_unconditional_update() => {
             let path = api::field::Path::new("metadata").child("resourceVersion");
             let error =
                 api::field::FieldError::invalid(&path, 0, "must be specified for an update");
@@ -314,13 +320,14 @@ pub(crate) fn judge(
     }
 }
 
-/// All warnings about an object that is accepted.
+/// All warnings about an object that is accepted. (That a version of a custom resource is deprecated
+/// is told with every answer.)
 pub(crate) fn warnings(
     resource: &Resource,
     object: &Value,
     mut problems: Vec<String>,
 ) -> Vec<String> {
-    if !resource.deprecation.is_empty() {
+    if !resource.deprecation.is_empty() && !resource.is_custom() {
         problems.push(resource.deprecation.to_string());
     }
     problems.extend(resource.strategy.warnings(object));

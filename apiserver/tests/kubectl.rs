@@ -558,6 +558,10 @@ fn custom_resources() {
     cluster.ok("label foo a x=y");
     assert_eq!(cluster.ok("get foos -l x=y -o name").trim(), "foo.gold.io/a");
     cluster.ok("apply --server-side --field-manager=me --force-conflicts -f foo.yaml");
+    let other = cluster.file("other.yaml", &foo("{color: green}"));
+    let conflict = cluster
+        .refused(&format!("apply --server-side --field-manager=other -f {}", other.display()));
+    assert!(conflict.contains("conflict") && conflict.contains(".spec.color"), "{conflict}");
     let deleted = cluster.ok(&format!("delete -f {definition}"));
     assert!(deleted.contains("foos.gold.io\" deleted"), "{deleted}");
     let gone = cluster.refused("get foos");

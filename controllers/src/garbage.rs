@@ -66,10 +66,14 @@ impl fmt::Display for Work {
 
 type Meta = PartialObjectMeta<DynamicObject>;
 
+/// Told of every change: the resource and the namespace of the object.
+type Listener = Arc<dyn Fn(&Resource, &str) + Send + Sync>;
+
 /// Everything the collector needs.
 #[derive(Clone)]
 pub(crate) struct Garbage {
     client: Client,
+    listeners: Vec<Listener>,
     graph: Arc<Mutex<Graph>>,
     kinds: Arc<Kinds>,
     queue: Arc<WorkQueue<Work>>,
@@ -78,7 +82,19 @@ pub(crate) struct Garbage {
 impl Garbage {
     pub(crate) fn new(client: Client) -> Self {
         let (graph, kinds) = (Arc::default(), Arc::default());
-        Self { client, graph, kinds, queue: Arc::new(WorkQueue::new()) }
+        Self { client, listeners: Vec::new(), graph, kinds, queue: Arc::new(WorkQueue::new()) }
+    }
+
+    /// Adds a listener: these watches see every object of every kind but events. To be called
+    /// before [`Garbage::start`]; it runs in the watching task, so it must not wait.
+    pub(crate) fn on_change(&mut self, listener: impl Fn(&Resource, &str) + Send + Sync + 'static) {
+        self.listeners.push(Arc::new(listener));
+    }
+
+    fn tell(&self, identity: &Identity) {
+        for listener in &self.listeners {
+            listener(&identity.resource, &identity.namespace);
+        }
     }
 
     /// The queue of things to look at.

@@ -17,14 +17,25 @@
 //!
 //! | controller | keeps true |
 //! |---|---|
-//! | [`replication`] | a ReplicationController has as many pods as it asks for |
+//! | [`replication`] | a ReplicationController or ReplicaSet has as many pods as it asks for |
+//! | [`deployment`] | a Deployment's template is what runs, and the way there loses no service |
+//! | [`job`] | a Job's pods run until enough have succeeded |
+//! | [`cron_job`] | there is a Job whenever a CronJob's schedule says so |
+//! | [`ttl_after_finished`] | finished Jobs go when their time is over |
+//! | [`autoscaling`] | there are as many pods as their metrics ask for |
+//! | [`disruption`] | a PodDisruptionBudget says how many pods may be evicted now |
+//! | [`stateful_set`] | a StatefulSet's pods come, change and go in order, and keep names and volumes |
+//! | [`daemon_set`] | every node that fits has a pod of a DaemonSet |
 //! | [`endpoint_slice`] | EndpointSlices and Endpoints say which pods are behind a Service |
+//! | [`resource_quota`] | a ResourceQuota says what the objects of its namespace cost |
 //! | [`namespace`] | a deleted namespace is emptied and goes |
 //! | [`garbage`] | objects go with their owners |
 //! | [`node_lifecycle`] | a silent node is Unknown, tainted, and loses its pods |
-//! | [`service_account`] | every namespace has the account `default` |
+//! | [`service_account`] | every namespace has the account `default`; Secrets of tokens have one |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
 //! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
+//! | [`volume_binding`] | claims have volumes, and volumes are free when their claim is gone |
+//! | [`local_path`] | claims of the default class get a folder of their node |
 //! | [`protection`] | deleted claims and volumes go when nobody uses them |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
@@ -35,10 +46,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, Service, ServiceAccount,
+    ReplicationController, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -50,11 +64,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+mod autoscaling;
 mod cluster_role_aggregation;
+mod cron_job;
+mod daemon_set;
+mod deployment;
+mod disruption;
 mod endpoint_slice;
 mod events;
 mod garbage;
 mod informer;
+mod job;
+mod local_path;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
@@ -62,22 +83,36 @@ mod protection;
 mod queue;
 mod reconcile;
 mod replication;
+mod resource_quota;
 mod root_ca;
+mod scale_target;
 mod service_account;
+mod stateful_set;
+mod start;
+mod ttl_after_finished;
+mod volume_binding;
+mod workload;
+mod written;
 
 use cluster_role_aggregation::ClusterRoleAggregation;
+use daemon_set::DaemonSets;
+use deployment::Deployments;
 use endpoint_slice::{EndpointSlices, Sources};
 use events::Recorder;
 use garbage::Garbage;
 use informer::Informer;
+pub use local_path::LocalPath;
 use namespace::Namespaces;
 use node_lifecycle::NodeLifecycle;
 use pod_gc::PodGc;
 use protection::{ClaimProtection, VolumeProtection};
 use reconcile::{Stop, serve};
-use replication::Replication;
+use replication::{Replicated, Replication};
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
+use service_account::tokens::{self, Tokens};
+use stateful_set::StatefulSets;
+use start::Start;
 
 /// What can be set about the controllers.
 #[derive(Debug, Clone)]
@@ -91,6 +126,9 @@ pub struct Config {
     /// Finished pods beyond this number are deleted, oldest first; 0 keeps all. Default: 12,500, as
     /// in Kubernetes.
     pub finished_pods: usize,
+    /// Where volumes that are folders of a node are kept. None, the default: there is no built-in
+    /// provisioner and no default StorageClass.
+    pub local_path: Option<LocalPath>,
     /// Workers per controller. Default: 4.
     pub workers: usize,
     /// How long to wait for reconciles under way when told to stop. Default: 5 seconds.
@@ -103,6 +141,7 @@ impl Default for Config {
             root_ca: None,
             node_grace: Duration::from_secs(40),
             finished_pods: 12_500,
+            local_path: None,
             workers: 4,
             drain: Duration::from_secs(5),
         }
@@ -162,19 +201,51 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let mut slices: Informer<EndpointSlice> = Informer::new(client.clone(), all());
     let mut endpoints: Informer<Endpoints> = Informer::new(client.clone(), all());
     let mut controllers: Informer<ReplicationController> = Informer::new(client.clone(), all());
+    let mut deployments: Informer<Deployment> = Informer::new(client.clone(), all());
+    let mut daemon_sets: Informer<DaemonSet> = Informer::new(client.clone(), all());
+    let mut stateful_sets: Informer<StatefulSet> = Informer::new(client.clone(), all());
+    let mut revisions: Informer<ControllerRevision> = Informer::new(client.clone(), all());
+    let mut replica_sets: Informer<ReplicaSet> = Informer::new(client.clone(), all());
     let mut roles: Informer<ClusterRole> = Informer::new(client.clone(), all());
     let mut claims: Informer<PersistentVolumeClaim> = Informer::new(client.clone(), all());
     let mut volumes: Informer<PersistentVolume> = Informer::new(client.clone(), all());
     // Only what is looked at is watched.
     let node_leases = all().fields(&format!("metadata.namespace={}", node_lifecycle::LEASES));
     let mut leases: Informer<Lease> = Informer::new(client.clone(), node_leases);
-    let default_accounts = all().fields(&format!("metadata.name={}", service_account::DEFAULT));
-    let mut accounts: Informer<ServiceAccount> = Informer::new(client.clone(), default_accounts);
+    let mut accounts: Informer<ServiceAccount> = Informer::new(client.clone(), all());
+    let token_secrets = all().fields(&format!("type={}", tokens::TYPE));
+    let mut secrets: Informer<Secret> = Informer::new(client.clone(), token_secrets);
     let root_cas = all().fields(&format!("metadata.name={}", root_ca::CONFIG_MAP));
     let mut config_maps: Informer<ConfigMap> = Informer::new(client.clone(), root_cas);
 
     let recorder = Recorder::start(client.clone(), tracker);
     let replication = Replication::new(client.clone(), &mut controllers, &mut pods, &recorder);
+    let sets = Replication::new(client.clone(), &mut replica_sets, &mut pods, &recorder);
+    let rollouts = Deployments::new(
+        client.clone(),
+        &mut deployments,
+        &mut replica_sets,
+        &mut pods,
+        &recorder,
+    );
+    let stateful = StatefulSets::new(
+        client.clone(),
+        &mut stateful_sets,
+        &mut pods,
+        &mut claims,
+        &mut revisions,
+        &recorder,
+    );
+    let daemons = DaemonSets::new(
+        client.clone(),
+        daemon_set::Sources {
+            sets: &mut daemon_sets,
+            pods: &mut pods,
+            nodes: &mut nodes,
+            revisions: &mut revisions,
+        },
+        &recorder,
+    );
     let endpoint_slices = EndpointSlices::new(
         client.clone(),
         Sources {
@@ -196,6 +267,8 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     );
     let pod_gc = PodGc::new(client.clone(), config.finished_pods, &mut pods, &mut nodes);
     let service_accounts = ServiceAccounts::new(client.clone(), &mut namespaces, &mut accounts);
+    let ca = config.root_ca.as_deref();
+    let account_tokens = Tokens::new(client.clone(), ca, &mut secrets, &mut accounts);
     let root_ca = config
         .root_ca
         .clone()
@@ -203,7 +276,13 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let aggregation = ClusterRoleAggregation::new(client.clone(), &mut roles);
     let claim_protection = ClaimProtection::new(client.clone(), &mut claims, &mut pods);
     let volume_protection = VolumeProtection::new(client.clone(), &mut volumes);
-    let garbage = Garbage::new(client.clone());
+    let mut garbage = Garbage::new(client.clone());
+    let mut more = Start::new(client, &recorder, tracker, stop, config.workers);
+    more.batch(&mut pods);
+    more.quotas(&mut garbage);
+    more.autoscaling(&pods);
+    more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &pods, &nodes);
+    more.policy(&mut pods, &controllers, &replica_sets, &deployments);
 
     // Nothing is decided on half a list.
     let mut lists = Vec::new();
@@ -214,19 +293,43 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     begin(slices, tracker, shutdown, &mut lists);
     begin(endpoints, tracker, shutdown, &mut lists);
     begin(controllers, tracker, shutdown, &mut lists);
+    begin(replica_sets, tracker, shutdown, &mut lists);
+    begin(deployments, tracker, shutdown, &mut lists);
+    begin(daemon_sets, tracker, shutdown, &mut lists);
+    begin(stateful_sets, tracker, shutdown, &mut lists);
+    begin(revisions, tracker, shutdown, &mut lists);
     begin(leases, tracker, shutdown, &mut lists);
     begin(accounts, tracker, shutdown, &mut lists);
+    begin(secrets, tracker, shutdown, &mut lists);
     begin(roles, tracker, shutdown, &mut lists);
     begin(claims, tracker, shutdown, &mut lists);
     begin(volumes, tracker, shutdown, &mut lists);
     begin(config_maps, tracker, shutdown, &mut lists);
     join_all(lists).await;
+    more.listed().await;
     garbage.start(tracker, shutdown).await;
     info!("controllers started");
+    more.finish();
 
     let queue = replication.queue().clone();
-    serve(replication::NAME, &queue, config.workers, tracker, stop, move |key| {
+    let name = ReplicationController::CONTROLLER;
+    serve(name, &queue, config.workers, tracker, stop, move |key| {
         replication.clone().reconcile(key)
+    });
+    let queue = sets.queue().clone();
+    let name = ReplicaSet::CONTROLLER;
+    serve(name, &queue, config.workers, tracker, stop, move |key| sets.clone().reconcile(key));
+    let queue = rollouts.queue().clone();
+    serve(deployment::NAME, &queue, config.workers, tracker, stop, move |key| {
+        rollouts.clone().reconcile(key)
+    });
+    let queue = stateful.queue().clone();
+    serve(stateful_set::NAME, &queue, config.workers, tracker, stop, move |key| {
+        stateful.clone().reconcile(key)
+    });
+    let queue = daemons.queue().clone();
+    serve(daemon_set::NAME, &queue, config.workers, tracker, stop, move |key| {
+        daemons.clone().reconcile(key)
     });
     let queue = endpoint_slices.queue().clone();
     serve(endpoint_slice::NAME, &queue, config.workers, tracker, stop, move |key| {
@@ -244,6 +347,8 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     serve(node_lifecycle::NAME, &queue, config.workers, tracker, stop, move |key| {
         lifecycle.clone().reconcile(key)
     });
+    let queue = account_tokens.queue().clone();
+    serve(tokens::NAME, &queue, 1, tracker, stop, move |key| account_tokens.clone().reconcile(key));
     let queue = service_accounts.queue().clone();
     serve(service_account::NAME, &queue, 1, tracker, stop, move |key| {
         service_accounts.clone().reconcile(key)

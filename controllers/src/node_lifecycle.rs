@@ -31,6 +31,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::eviction::Eviction;
+pub(crate) use self::eviction::tolerates;
 use self::plan::Signs;
 use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};

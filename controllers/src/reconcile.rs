@@ -33,6 +33,9 @@ pub(crate) enum ReconcileError {
     /// No answer in time.
     #[error("{operation} {subject} got no answer in {DEADLINE:?}")]
     Timeout { operation: &'static str, subject: String },
+    /// What was read is no longer true.
+    #[error("{subject} has changed meanwhile, it is looked at again")]
+    Stale { subject: String },
 }
 
 /// What a Status says, without its debug form.
@@ -51,7 +54,7 @@ impl ReconcileError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Timeout { .. } => None,
+            Self::Timeout { .. } | Self::Stale { .. } => None,
         }
     }
 
@@ -62,7 +65,7 @@ impl ReconcileError {
                 kube::Error::Api(status) => status.message.clone(),
                 other => other.to_string(),
             },
-            timeout @ Self::Timeout { .. } => timeout.to_string(),
+            other => other.to_string(),
         }
     }
 

@@ -1,6 +1,9 @@
 //! Every namespace has a ServiceAccount `default`.
 //!
-//! Pods that name none run as it, and are refused while it is missing.
+//! Pods that name none run as it, and are refused while it is missing. Of other accounts, [`tokens`]
+//! fills the Secrets that ask for one.
+
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 

@@ -104,6 +104,7 @@ fn container() -> ContainerSpec {
         },
         security: Security::default(),
         http_port: None,
+        stdio: Default::default(),
         labels: Default::default(),
     }
 }

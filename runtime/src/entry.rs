@@ -1,6 +1,6 @@
 //! Internal subcommands of whatever executable this crate is linked into.
 //!
-//! `shim`, `wasm-host` and `wasm-compile` are started by this crate itself, through `/proc/self/exe`; they
+//! `shim`, `exec`, `wasm-host` and `wasm-compile` are started by this crate itself, through `/proc/self/exe`; they
 //! are no part of anybody's command line. `main` asks here first, before it makes a thread, reads an
 //! argument or opens anything.
 
@@ -21,6 +21,7 @@ pub fn dispatch() -> Option<ExitCode> {
     let rest: Vec<OsString> = arguments.collect();
     Some(match name.to_str()? {
         "shim" => crate::shim::main(&rest),
+        "exec" => crate::exec::enter::main(),
         "wasm-host" => wasm_host(),
         "wasm-compile" => crate::wasm::compile::main(&rest),
         _ => return None,

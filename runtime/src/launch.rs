@@ -5,21 +5,27 @@
 //! execs. A Wasm container's child execs this same program's `wasm-host` instead, which executes the
 //! rest of its steps itself ([`isolate`]) while it is still single-threaded.
 //!
+//! A process that joins a container later ([`join`]) executes steps as well.
+//!
 //! The parent learns of the outcome through a pipe ([`report`]): either a line of JSON, or end of file
 //! when the exec closed it.
 
+mod console;
 mod credentials;
 mod exec;
 mod execute;
+mod join;
 mod mounts;
 pub mod plan;
 pub mod report;
 mod rootfs;
 mod shared;
+pub(crate) mod streams;
 mod surroundings;
 mod user;
 
 pub use execute::{LaunchError, isolate, run};
-pub use plan::{IsolationPlan, LaunchPlan, Step};
+pub(crate) use join::join;
+pub use plan::{IsolationPlan, JoinPlan, LaunchPlan, Step};
 pub(crate) use shared::{bind_mounts, join_steps};
 pub use surroundings::Surroundings;

@@ -13,11 +13,14 @@
 //! 3. The child executes the plan's steps ([`launch`]) and execs; a step that fails is reported by name.
 //! 4. The shim forwards the output ([`log`]), records the exit on disk, then announces it.
 //!
+//! A further process in a running container takes a way of its own ([`Runtime::exec`]).
+//!
 //! Every executable that links this crate calls [`entry::dispatch`] first thing in `main`: shims, Wasm
 //! hosts and compilers are that same executable with an internal subcommand.
 
 pub mod cgroup;
 pub mod entry;
+mod exec;
 pub mod host;
 pub mod image;
 pub mod launch;
@@ -25,14 +28,17 @@ pub mod log;
 pub mod native;
 pub mod net;
 mod remove_tree;
+mod rights;
 mod runtime;
 pub mod sandbox;
 pub mod seccomp;
 pub mod shim;
 pub mod spec;
+pub mod streams;
 mod sys;
 pub mod wasm;
 
+pub use crate::exec::{Exec, ExecError, ExecSpec};
 pub use crate::host::HostFacts;
 pub use crate::image::ImageStore;
 pub use crate::remove_tree::remove_tree;

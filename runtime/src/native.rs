@@ -9,4 +9,4 @@ mod steps;
 
 pub use environment::{argv, environment};
 pub(crate) use steps::can_mount;
-pub use steps::plan;
+pub use steps::{Joining, join, plan};

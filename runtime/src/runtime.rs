@@ -11,14 +11,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
+use crate::exec::{Exec, ExecError, ExecSpec};
 use crate::host::HostFacts;
-use crate::image::{ImageKind, ImageStore, ImageStoreConfig};
-use crate::sandbox::Sandboxes;
+use crate::image::{Image, ImageKind, ImageStore, ImageStoreConfig};
+use crate::sandbox::{Running, Sandboxes};
 use crate::spec::{
     BridgeSpec, ContainerEvent, ContainerSpec, ContainerStatus, SandboxSpec, SandboxStatus,
 };
+use crate::streams::{Streams, Wanted};
 
 pub use error::{NetworkError, OpenError, SandboxError, StartError, StopError};
 
@@ -139,6 +142,81 @@ impl Runtime {
         let started = self.inner.sandboxes.start(sandbox, spec, image, code).await;
         drop(lease);
         started
+    }
+
+    /// Whether a program can be run in a container, before anything is promised to anybody.
+    ///
+    /// # Errors
+    /// What [`Runtime::exec`] would say.
+    pub fn can_exec(&self, sandbox: &str, container: &str) -> Result<(), ExecError> {
+        self.running_native(sandbox, container).map(drop)
+    }
+
+    /// Whether a container runs, and so can be attached to.
+    ///
+    /// # Errors
+    /// What [`Runtime::attach`] would say.
+    pub fn can_attach(&self, sandbox: &str, container: &str) -> Result<(), ExecError> {
+        self.inner.sandboxes.running(sandbox, container).map(drop)
+    }
+
+    fn running_native(
+        &self,
+        sandbox: &str,
+        container: &str,
+    ) -> Result<(Running, Image), ExecError> {
+        let running = self.inner.sandboxes.running(sandbox, container)?;
+        let digest = &running.record.status.image_digest;
+        let image = self.inner.images.get(digest);
+        let image = image.ok_or_else(|| ExecError::NoImage { image: digest.clone() })?;
+        match image.kind {
+            ImageKind::Wasm { .. } => Err(ExecError::Wasm { container: container.to_owned() }),
+            ImageKind::Native { .. } => Ok((running, image)),
+        }
+    }
+
+    /// Runs a further program in a native container; returns when it runs.
+    ///
+    /// # Errors
+    /// [`ExecError`]; a program that cannot be executed is [`ExecError::Failed`].
+    pub async fn exec(
+        &self,
+        sandbox: &str,
+        container: &str,
+        spec: ExecSpec,
+    ) -> Result<Exec, ExecError> {
+        let (running, image) = self.running_native(sandbox, container)?;
+        let request = crate::exec::Request {
+            record: running.record,
+            pid: running.pid,
+            shim: running.shim,
+            image: image.config,
+            hostname: running.hostname,
+            spec,
+        };
+        crate::exec::run(self.inner.sandboxes.executable(), request).await
+    }
+
+    /// Connects to a TCP port of a pod, as one of its processes would connect to `localhost`.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such sandbox, else what connecting gives.
+    pub async fn connect(&self, sandbox: &str, port: u16) -> std::io::Result<TcpStream> {
+        self.inner.sandboxes.connect(sandbox, port).await
+    }
+
+    /// Connects with the streams of a container's first process, from now on. Its output ends when it does;
+    /// for whom reads it slowly, the process waits.
+    ///
+    /// # Errors
+    /// [`ExecError::NotRunning`], or whatever keeps the shim from answering.
+    pub async fn attach(
+        &self,
+        sandbox: &str,
+        container: &str,
+        streams: Wanted,
+    ) -> Result<Streams, ExecError> {
+        self.inner.sandboxes.attach(sandbox, container, streams).await
     }
 
     /// Sends the image's stop signal (default SIGTERM), SIGKILL to all of the container after `grace`,

@@ -5,6 +5,8 @@
 //! everything again: it connects to each shim, and where there is none it cleans up ([`adopt`]).
 
 mod adopt;
+mod attach;
+mod connect;
 mod create;
 mod in_use;
 mod plan;
@@ -29,6 +31,7 @@ use crate::runtime::RuntimeConfig;
 use crate::shim::record::SandboxDir;
 use crate::spec::{ContainerEvent, SandboxStatus};
 
+pub(crate) use attach::Running;
 pub use in_use::images_in_use;
 
 use view::Sandbox;

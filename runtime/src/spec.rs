@@ -132,8 +132,23 @@ pub struct ContainerSpec {
     pub security: Security,
     /// The port a `wasi:http` container listens on.
     pub http_port: Option<u16>,
+    /// What its standard streams are.
+    #[serde(default)]
+    pub stdio: Stdio,
     /// Opaque to the runtime; kept in the record.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What the standard streams of a container's first process are. Output always goes to the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stdio {
+    /// Standard input is kept open for whoever attaches; otherwise it is empty.
+    pub stdin: bool,
+    /// Standard input ends when the first who attaches to it is gone.
+    pub stdin_once: bool,
+    /// The streams are a terminal. Not for Wasm containers, which have none.
+    pub terminal: bool,
 }
 
 /// Who the first process runs as.

@@ -5,6 +5,8 @@
 
 #[path = "sandbox/confinement.rs"]
 mod confinement;
+#[path = "sandbox/exec.rs"]
+mod exec;
 #[path = "sandbox/hostile.rs"]
 mod hostile;
 #[path = "sandbox/lifecycle.rs"]

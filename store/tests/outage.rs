@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection, PgConnection, Row};
-use store::{Event, Options, Page, Revision, Store, Watch, WriteError};
+use store::{Error, Event, Options, Page, Revision, Store, Watch, WriteError};
 use tokio::task::JoinSet;
 
 /// Keeps a broken test from hanging; no assertion about speed.
@@ -167,5 +167,47 @@ async fn acknowledged_writes_survive_lost_connections_and_a_server_crash() {
         seen.unknown,
         seen.unavailable
     );
+    store.close().await;
+}
+
+/// That the server refused the connection, not that somebody waited in vain.
+fn is_refused(error: &Error) -> bool {
+    let Error::Unavailable { source, .. } = error else { return false };
+    let mut cause: Option<&dyn std::error::Error> = Some(&**source);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_a_stopped_server_are_refused_at_once_and_come_back_by_themselves() {
+    let mut server = tests::postgres::Instance::start().expect("a server");
+    let url = server.database().expect("a database");
+    let store = Store::open(&url, Options { retention: None, ..Options::default() }).await.unwrap();
+    store.create("/a", "1".into()).await.unwrap();
+    // With connections in the pool, and then without.
+    store.get("/a").await.unwrap();
+    server.stop().expect("it stops");
+    for attempt in 0..6 {
+        let refused = store.get("/a").await.expect_err("nobody is there");
+        assert!(is_refused(&refused), "attempt {attempt}: {refused:?}");
+    }
+    let refused = store.create("/b", "2".into()).await.expect_err("nobody is there");
+    assert!(matches!(refused, WriteError::Unavailable { .. }), "{refused:?}");
+    server.launch().expect("it starts");
+    let end = tokio::time::Instant::now() + LIMIT;
+    while let Err(error) = store.get("/a").await {
+        assert!(tokio::time::Instant::now() < end, "still {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.get("/b").await.unwrap(), None);
+    assert_eq!(store.create("/b", "2".into()).await.unwrap(), Revision(2));
     store.close().await;
 }

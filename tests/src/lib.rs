@@ -4,7 +4,9 @@
 //! Postgres ([`postgres`]), one that needs a registry gets Debian's
 //! docker-registry ([`registry`]) with images made by umoci ([`images`]), one that needs a cluster gets the `wctl`
 //! binary in a network namespace of its own ([`cluster`]); the official clients of other
-//! languages come from their package registries ([`clients`]). What is started is
+//! languages come from their package registries ([`clients`]). What many clients were told while
+//! servers were killed is judged by one checker ([`history`]); what they think the time is can be set
+//! ([`clock`]). What is started is
 //! stopped by process id, and ends with the test process even when that is
 //! killed ([`process`]).
 //!
@@ -15,7 +17,9 @@
 
 pub mod busybox;
 pub mod clients;
+pub mod clock;
 pub mod cluster;
+pub mod history;
 pub mod http;
 pub mod images;
 pub mod postgres;

@@ -50,7 +50,7 @@ pub struct Owner {
 /// Starts a server that lives as long as this process and gets `on_death` when it ends.
 ///
 /// The death signal is tied to the thread that starts the child, and a test's
-/// own thread ends with the test: hence the thread that only parks. A change
+/// own thread ends with the test: hence the thread that only waits for the child. A change
 /// of user clears the signal, so one `setpriv` does both.
 pub fn spawn_for_good(command: &Command, owner: Option<Owner>, on_death: &str) -> Result<u32> {
     let mut bound = Command::new(crate::program::find("setpriv")?);
@@ -61,12 +61,20 @@ pub fn spawn_for_good(command: &Command, owner: Option<Owner>, on_death: &str) -
     bound.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let (send, receive) = mpsc::sync_channel(1);
     std::thread::Builder::new().name("spawner".into()).spawn(move || {
-        let child = bound.spawn().map(|child| child.id());
-        if send.send(child).is_ok() {
-            loop {
-                std::thread::park();
-            }
+        let mut child = bound.spawn();
+        let id = child.as_ref().map(Child::id).map_err(|error| error.kind().into());
+        if send.send(id).is_ok()
+            && let Ok(child) = &mut child
+        {
+            // Reaped at once: whoever killed it can see that it has gone.
+            let _ = child.wait();
         }
     })?;
-    receive.recv().context("spawner thread ended")?.context("start a server")
+    let id: std::io::Result<u32> = receive.recv().context("spawner thread ended")?;
+    id.context("start a server")
+}
+
+/// Whether a process started by [`spawn_for_good`] still runs.
+pub fn is_running(pid: u32) -> bool {
+    std::path::Path::new("/proc").join(pid.to_string()).exists()
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Where Debian keeps programs that are not on every PATH.
 const EXTRA_FOLDERS: &[&str] =
@@ -21,6 +21,20 @@ pub fn find(name: &str) -> Result<PathBuf> {
     bail!(
         "{name} is not installed: run `cargo xtask test` as root once, it installs what tests need"
     )
+}
+
+/// An example of the workspace, as cargo built it beside this test.
+pub fn example(name: &str) -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent).context("a test outside of target/")?;
+    let example = folder.join("examples").join(name);
+    if !example.is_file() {
+        bail!(
+            "{} is missing: run `cargo build --workspace --examples` or `cargo xtask test`",
+            example.display()
+        );
+    }
+    Ok(example)
 }
 
 /// The newest PostgreSQL's program folder (`initdb` is never on the PATH in Debian).

@@ -198,6 +198,7 @@ mod tests {
                 resources: Resources::default(),
                 security: Security::default(),
                 http_port: None,
+                stdio: Default::default(),
                 labels: Default::default(),
             },
             image_digest: "sha256:1".into(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::tally::Tally;
 use super::{Answer, Settings, ask};
 use crate::event::{Recorder, Severity};
+use crate::exec::Executor;
 use crate::pod::model::ProbeKind;
 
 /// First pause of the readiness ramp.
@@ -35,6 +36,8 @@ pub(crate) struct Subject {
     pub(crate) container: String,
     pub(crate) attempt: u32,
     pub(crate) started_at: Timestamp,
+    /// For commands in the container.
+    pub(crate) executor: Option<Executor>,
 }
 
 /// Probes until cancelled. `started` becomes true when the startup probe has passed (or there is none).
@@ -56,13 +59,15 @@ pub(crate) async fn run(
         }
         let mut tally = Tally::new(settings.success_threshold, settings.failure_threshold);
         if kind == ProbeKind::Readiness && age < settings.period {
-            ramp(&settings).await;
+            ramp(&settings, subject.executor.as_ref()).await;
         }
         let mut ticks = tokio::time::interval(settings.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (passes, message) = match ask(&settings.check, settings.timeout).await {
+            let (passes, message) = match ask(&settings.check, settings.timeout, subject.executor.as_ref())
+                .await
+            {
                 Answer::Success => (true, String::new()),
                 Answer::Failure(why) => (false, why),
                 Answer::Unknown(why) => {
@@ -116,10 +121,10 @@ pub(crate) async fn run(
 /// A server needs some milliseconds before it listens, and a readiness probe that asks too early would
 /// not ask again for a whole period. So until the first period is over a not yet ready container is
 /// asked at doubling intervals; those answers count for nothing but the end of the ramp.
-async fn ramp(settings: &Settings) {
+async fn ramp(settings: &Settings, executor: Option<&Executor>) {
     let end = Instant::now() + settings.period;
     let mut pause = FIRST_PAUSE;
-    while ask(&settings.check, settings.timeout).await != Answer::Success
+    while ask(&settings.check, settings.timeout, executor).await != Answer::Success
         && Instant::now() + pause < end
     {
         if matches!(settings.check, super::Check::Impossible(_)) {

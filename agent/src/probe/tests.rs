@@ -48,7 +48,7 @@ async fn get(port: u16, extra: Value) -> Answer {
     if let (Some(action), Some(extra)) = (probe["httpGet"].as_object_mut(), extra.as_object()) {
         action.extend(extra.clone());
     }
-    ask(&settings(probe, json!([])).check, TIMEOUT).await
+    ask(&settings(probe, json!([])).check, TIMEOUT, None).await
 }
 
 #[test]
@@ -74,10 +74,8 @@ fn defaults_and_fields() {
     assert_eq!((full.success_threshold, full.failure_threshold), (6, 7));
     let unknown = settings(json!({"tcpSocket": {"port": "web"}}), json!([]));
     assert_eq!(unknown.check, Check::Impossible("couldn't find port by name".into()));
-    assert!(matches!(
-        settings(json!({"exec": {"command": ["true"]}}), json!([])).check,
-        Check::Impossible(_)
-    ));
+    let command = settings(json!({"exec": {"command": ["cat", "$$x"]}}), json!([])).check;
+    assert_eq!(command, Check::Exec(vec!["cat".into(), "$x".into()]));
 }
 
 #[tokio::test]
@@ -146,10 +144,10 @@ async fn nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let tcp = Check::Tcp { host: "127.0.0.1".into(), port };
-    assert_eq!(ask(&tcp, TIMEOUT).await, Answer::Success);
+    assert_eq!(ask(&tcp, TIMEOUT, None).await, Answer::Success);
     drop(listener);
     let refused = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
-    assert_eq!(ask(&tcp, TIMEOUT).await, Answer::Failure(refused.clone()));
+    assert_eq!(ask(&tcp, TIMEOUT, None).await, Answer::Failure(refused.clone()));
     assert_eq!(
         get(port, json!({})).await,
         Answer::Failure(format!("Get \"http://127.0.0.1:{port}/healthz\": {refused}"))
@@ -160,7 +158,7 @@ async fn nobody_listens() {
 async fn silence_is_a_timeout() {
     let (port, _server) = serve(|_| None).await;
     let check = settings(json!({"httpGet": {"port": port}}), json!([])).check;
-    let Answer::Failure(text) = ask(&check, Duration::from_millis(50)).await else {
+    let Answer::Failure(text) = ask(&check, Duration::from_millis(50), None).await else {
         panic!("nobody answered")
     };
     assert_eq!(
@@ -211,6 +209,7 @@ async fn startup_probe_ends_with_its_success() {
         container: "c".into(),
         attempt: 0,
         started_at: jiff::Timestamp::now(),
+        executor: None,
     };
     let (_started, started) = tokio::sync::watch::channel(false);
     let (reports, mut inbox) = tokio::sync::mpsc::channel(1);

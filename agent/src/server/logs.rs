@@ -17,7 +17,7 @@ use runtime::spec::ContainerState;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::{Body, BodyError, text};
+use super::{Body, BodyError, query, text};
 use crate::agent::Workers;
 use crate::context::Context;
 
@@ -43,13 +43,11 @@ fn bad(message: impl Into<String>) -> Refused {
 impl Query {
     fn parse(query: &str, now: Timestamp) -> Result<Self, Refused> {
         let mut parsed = Self::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decode(value);
+        for (name, value) in query::pairs(query) {
             let number =
                 || value.parse::<u64>().map_err(|_| bad(format!("invalid {name}: {value:?}")));
             let truth = || !matches!(value.as_str(), "false" | "0");
-            match name {
+            match name.as_str() {
                 "follow" => parsed.follow = truth(),
                 "previous" => parsed.previous = truth(),
                 "timestamps" => parsed.timestamps = truth(),
@@ -70,27 +68,6 @@ impl Query {
         }
         Ok(parsed)
     }
-}
-
-/// Percent-decoding; what is no escape stays.
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let code = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (bytes[at], code) {
-            (b'%', Some(code)) => {
-                out.push(code);
-                at += 3;
-                continue;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Answers a request for a log.
@@ -169,7 +146,7 @@ async fn open(
 }
 
 /// The pod of that name; one that still exists before one that is on its way out.
-fn find_pod(workers: &Workers, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+pub(super) fn find_pod(workers: &Workers, namespace: &str, name: &str) -> Option<Arc<Pod>> {
     let workers = workers.lock();
     let mut matching: Vec<_> = workers
         .values()
@@ -313,11 +290,5 @@ mod tests {
         for wrong in ["tailLines=-1", "tailLines=x", "sinceTime=yesterday", "limitBytes="] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn percent_decoding() {
-        assert_eq!(decode("a%20b+c%2Fd%zz%"), "a b c/d%zz%");
-        assert_eq!(decode("%E2%82%AC"), "€");
     }
 }

@@ -65,7 +65,7 @@ fn walk(place: Place<'_>, old: Option<&Value>, new: Option<&Value>) -> Differenc
         Form::Whole => match (old, new) {
             // Where nothing is known a map may have become something else.
             (Some(before @ Value::Object(map)), Some(after))
-                if matches!(place, Place::Unknown) && !after.is_object() && !map.is_empty() =>
+                if place.is_untyped() && !after.is_object() && !map.is_empty() =>
             {
                 let gone = walk(place, Some(before), None).below;
                 Difference { below: gone, ..Difference::whole(old, new) }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::element::Element;
-use super::place::{Content, Fields, Form, Place, key_of};
+use super::place::{Content, Fields, Form, Keys, Place, key_of};
 use super::set::{Entry, FieldSet};
 
 /// The problems of a configuration, in Kubernetes' words: `.spec.nope: field not declared in
@@ -102,7 +102,7 @@ fn check_items(
     }
 }
 
-fn keyed(keys: &[&'static str], item: Place<'_>, value: &Value) -> Result<Element, String> {
+fn keyed(keys: Keys<'_>, item: Place<'_>, value: &Value) -> Result<Element, String> {
     match value {
         Value::Object(_) => key_of(keys, item, value, true),
         Value::Null => Err("associative list with keys may not have a null element".to_owned()),

@@ -1,19 +1,24 @@
 //! What the schema says about the value at some place of an object: how it merges, and what may
 //! be there.
 //!
-//! The rules of built-in kinds come from [`crate::schema`]. A kind without a schema merges by what
-//! its values look like: maps field by field, everything else as a whole.
-//! All walks of this module (compare, merge, remove, check) go by [`Place::form`], so a further
-//! source of rules (the `x-kubernetes-*` extensions of a custom resource's schema) is a further
-//! variant here and nothing elsewhere.
+//! The rules of built-in kinds come from [`crate::schema`], those of custom resources from their
+//! definitions ([`custom`]). Where neither says anything, values merge by what they look like: maps
+//! field by field, everything else as a whole.
+//! All walks of this module (compare, merge, remove, check) go by [`Place::form`], so a source of
+//! rules is a variant here and nothing elsewhere.
+
+mod custom;
 
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
 use super::element::Element;
+use crate::custom::Schema;
 use crate::resources::Resource;
 use crate::schema::{self, Field, ListType, Shape, Type};
+
+pub(super) use custom::Custom;
 
 /// The type of `metadata` in every object.
 const METADATA: &str = "meta.v1.ObjectMeta";
@@ -30,6 +35,8 @@ pub(super) enum Place<'s> {
     Field(&'s Field),
     /// An item of a list, a value of a map, or a whole object of a built-in type.
     Value(&'s Shape),
+    /// A place in a custom resource.
+    Custom(Custom<'s>),
     /// Below a place about which nothing is known.
     Unknown,
 }
@@ -42,7 +49,7 @@ pub(super) enum Form<'s> {
     /// Field by field.
     Fields(Fields<'s>),
     /// A list whose items are identified by these keys.
-    Keyed(&'s [&'static str], Place<'s>),
+    Keyed(Keys<'s>, Place<'s>),
     /// A list of scalars that are there or not.
     Set(Place<'s>),
 }
@@ -56,15 +63,42 @@ pub(super) enum Fields<'s> {
     Map(Place<'s>),
     /// Those of an object without a schema.
     Bare,
+    /// Those of an object in a custom resource.
+    Custom(Custom<'s>),
+}
+
+/// The names of the fields that identify an item of a list.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keys<'s> {
+    /// Of a built-in type.
+    Known(&'s [&'static str]),
+    /// Of a custom resource.
+    Defined(&'s [String]),
+}
+
+impl<'s> Keys<'s> {
+    /// The names, in the order in which the schema has them.
+    pub(super) fn names(self) -> impl Iterator<Item = &'s str> {
+        let (known, defined) = match self {
+            Keys::Known(names) => (names, &[][..]),
+            Keys::Defined(names) => (&[][..], names),
+        };
+        known.iter().copied().chain(defined.iter().map(String::as_str))
+    }
 }
 
 impl<'s> Place<'s> {
     /// A whole object of a resource.
-    pub(super) fn of(resource: &Resource) -> Place<'static> {
-        if schema::type_named(&resource.schema_type).is_none() {
-            return Place::Bare;
+    pub(super) fn of(resource: &'s Resource) -> Place<'s> {
+        match resource.strategy.schema_of(&resource.api_version()) {
+            Some(schema) => Place::root(schema),
+            None => Place::of_type(&resource.schema_type),
         }
-        Place::of_type(&resource.schema_type)
+    }
+
+    /// A whole custom resource.
+    pub(super) fn root(schema: &'s Schema) -> Place<'s> {
+        Place::Custom(Custom::root(schema))
     }
 
     /// A whole object of a built-in type; [`Place::Bare`] for a name that no type has.
@@ -80,7 +114,16 @@ impl<'s> Place<'s> {
         match self {
             Place::Field(field) => Some(&field.shape),
             Place::Value(shape) => Some(shape),
-            Place::Bare | Place::Unknown => None,
+            Place::Bare | Place::Unknown | Place::Custom(_) => None,
+        }
+    }
+
+    /// Whether values of any type may be here.
+    pub(super) fn is_untyped(self) -> bool {
+        match self {
+            Place::Unknown => true,
+            Place::Custom(custom) => custom.is_untyped(),
+            Place::Bare | Place::Field(_) | Place::Value(_) => false,
         }
     }
 
@@ -92,6 +135,7 @@ impl<'s> Place<'s> {
                 return Form::Fields(Fields::Map(Place::Unknown));
             }
             Place::Unknown => return Form::Whole,
+            Place::Custom(custom) => return custom.form(value),
             Place::Field(field) => Some(field),
             Place::Value(_) => None,
         };
@@ -103,7 +147,7 @@ impl<'s> Place<'s> {
             },
             Some(Shape::Map(inner)) if !atomic => Form::Fields(Fields::Map(Place::Value(inner))),
             Some(Shape::List(item)) => match field.and_then(|field| field.list_type.as_ref()) {
-                Some(ListType::Map(keys)) => Form::Keyed(keys, Place::Value(item)),
+                Some(ListType::Map(keys)) => Form::Keyed(Keys::Known(keys), Place::Value(item)),
                 Some(ListType::Set) => Form::Set(Place::Value(item)),
                 Some(ListType::Atomic) | None => Form::Whole,
             },
@@ -113,6 +157,9 @@ impl<'s> Place<'s> {
 
     /// What may be here, whether it merges or not; `None` where nothing is known.
     pub(super) fn content(self) -> Option<Content<'s>> {
+        if let Place::Custom(custom) = self {
+            return custom.content();
+        }
         Some(match self.shape()? {
             Shape::Object(name) => Content::Fields(Fields::Struct(schema::type_named(name)?)),
             Shape::Map(inner) => Content::Fields(Fields::Map(Place::Value(inner))),
@@ -165,6 +212,7 @@ impl<'s> Fields<'s> {
             Fields::Map(value) => Some(value),
             Fields::Bare if name == "metadata" => Some(Place::of_type(METADATA)),
             Fields::Bare => Some(Place::Unknown),
+            Fields::Custom(custom) => custom.field(name),
         }
     }
 
@@ -174,6 +222,7 @@ impl<'s> Fields<'s> {
             Fields::Struct(of) => of.fields.contains_key(name),
             Fields::Map(_) => false,
             Fields::Bare => matches!(name, "apiVersion" | "kind" | "metadata"),
+            Fields::Custom(custom) => custom.declares(name),
         }
     }
 
@@ -193,7 +242,10 @@ impl<'s> Fields<'s> {
                 (field.always || held).then_some(empty)
             }
             Fields::Bare if name == "metadata" => Some(zero(&Shape::Object(METADATA))),
-            Fields::Map(_) | Fields::Bare => None,
+            Fields::Custom(custom) if custom.is_root() && name == "metadata" => {
+                Some(zero(&Shape::Object(METADATA)))
+            }
+            Fields::Map(_) | Fields::Bare | Fields::Custom(_) => None,
         }
     }
 }
@@ -219,36 +271,48 @@ fn zero(shape: &Shape) -> &'static Value {
 /// # Errors
 /// With `strict`, which key has neither.
 pub(super) fn key_of(
-    keys: &[&'static str],
+    keys: Keys<'_>,
     item_place: Place<'_>,
     item: &Value,
     strict: bool,
 ) -> Result<Element, String> {
-    let fields = match item_place.content() {
-        Some(Content::Fields(fields)) => Some(fields),
-        _ => None,
-    };
-    let mut found = Vec::with_capacity(keys.len());
-    for name in keys {
-        let given = item.get(*name).filter(|value| !value.is_null());
-        let value = match (given, key_default(name)) {
-            (Some(value), _) => Some(value.clone()),
-            (None, Some(default)) => Some(default.into()),
-            (None, None) => match fields.and_then(|fields| fields.implied(name, None)) {
-                Some(_) if strict => {
-                    return Err(format!(
-                        "associative list with keys has an element that omits key field {name:?} \
-                         (and doesn't have default value)"
-                    ));
-                }
-                // A key that is optional is left out of the identity.
-                implied => implied.cloned(),
-            },
+    let mut found = Vec::new();
+    for name in keys.names() {
+        let given = item.get(name).filter(|value| !value.is_null());
+        let value = match given {
+            Some(value) => Some(value.clone()),
+            None => absent_key(item_place, name, strict)?,
         };
-        found.extend(value.map(|value| ((*name).into(), value)));
+        found.extend(value.map(|value| (name.into(), value)));
     }
     found.sort_by(|(a, _): &(Box<str>, Value), (b, _)| a.cmp(b));
     Ok(Element::Key(found))
+}
+
+/// What a key that an item leaves out is taken for; nothing for one that is no part of the identity
+/// then.
+fn absent_key(item: Place<'_>, name: &str, strict: bool) -> Result<Option<Value>, String> {
+    let missing = || {
+        Err(format!(
+            "associative list with keys has an element that omits key field {name:?} \
+             (and doesn't have default value)"
+        ))
+    };
+    if let Place::Custom(custom) = item {
+        return match custom.default_of(name) {
+            None if strict => missing(),
+            default => Ok(default.cloned()),
+        };
+    }
+    if let Some(default) = key_default(name) {
+        return Ok(Some(default.into()));
+    }
+    let Some(Content::Fields(fields)) = item.content() else { return Ok(None) };
+    match fields.implied(name, None) {
+        Some(_) if strict => missing(),
+        // A key that is optional is left out of the identity.
+        implied => Ok(implied.cloned()),
+    }
 }
 
 /// The default that the published schema gives a key: only the protocol of ports has one.
@@ -293,7 +357,9 @@ mod tests {
                 Form::Whole => "whole".to_owned(),
                 Form::Fields(_) => "fields".to_owned(),
                 Form::Set(_) => "set".to_owned(),
-                Form::Keyed(keys, _) => format!("keyed {}", keys.join(",")),
+                Form::Keyed(keys, _) => {
+                    format!("keyed {}", keys.names().collect::<Vec<_>>().join(","))
+                }
             };
             assert_eq!(got, *want, "{path:?}");
         }

@@ -39,8 +39,8 @@ pub fn apply_scale(
     }
     let mut workload = json!({"apiVersion": resource.api_version(), "kind": resource.kind,
         "metadata": config["metadata"]});
-    if let Some(replicas) = config["spec"].get("replicas") {
-        workload["spec"] = json!({"replicas": replicas});
+    if config["spec"].get("replicas").is_some() {
+        workload = resource.strategy.with_scale(workload, config);
     }
     apply(resource, live, &workload, force, change)
 }

@@ -2,32 +2,74 @@
 //!
 //! Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::Schema;
 use crate::field::{Errors, FieldError, Path};
 
-/// Reports the items of a list that repeat an earlier one, by what identifies them.
-pub(super) fn duplicates(schema: &Schema, list: &[Value], path: &Path) -> Errors {
-    let identity = |item: &Value| match schema.list_type.as_str() {
-        "set" => Some(item.clone()),
-        "map" => item.as_object().map(|map| {
-            let keys = schema.list_keys.iter();
-            let had = keys.filter_map(|key| Some((key.clone(), map.get(key)?.clone())));
-            Value::Object(had.collect::<Map<_, _>>())
-        }),
-        _ => None,
-    };
-    let mut seen = HashSet::new();
+/// Reports the items of all lists of an object that repeat an earlier one, by what identifies them.
+pub(super) fn check(schema: &Schema, value: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
+    walk(schema, value, path, &mut errors);
+    errors
+}
+
+fn walk(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                if let Some(field) = schema.properties.get(name) {
+                    walk(field, value, &path.child(name), errors);
+                } else if let Some(values) = schema.field(name) {
+                    walk(values, value, &path.key(name), errors);
+                }
+            }
+        }
+        Value::Array(list) => {
+            duplicates(schema, list, path, errors);
+            let Some(items) = &schema.items else { return };
+            for (n, item) in list.iter().enumerate() {
+                walk(items, item, &path.index(n), errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn duplicates(schema: &Schema, list: &[Value], path: &Path, errors: &mut Errors) {
+    let mut seen = HashSet::new();
     for (n, item) in list.iter().enumerate() {
-        if let Some(identity) = identity(item)
-            && !seen.insert(identity.to_string())
-        {
+        let identity = match schema.list_type.as_str() {
+            "set" => item.clone(),
+            "map" => match keys_of(schema, item) {
+                Some(keys) => keys,
+                None => continue,
+            },
+            _ => return,
+        };
+        if !seen.insert(identity.to_string()) {
             errors.push(FieldError::duplicate(&path.index(n), identity));
         }
     }
-    errors
+}
+
+/// What identifies an item of a map. A key that the item leaves out is left out.
+fn keys_of(schema: &Schema, item: &Value) -> Option<Value> {
+    let map = item.as_object()?;
+    let had = schema.list_keys.iter().filter_map(|key| Some((key.clone(), map.get(key)?.clone())));
+    Some(Value::Object(had.collect::<Map<_, _>>()))
+}
+
+/// The items of a list of type `map` by what identifies them; of other lists none, because their
+/// items cannot be told apart.
+pub(super) fn by_keys<'v>(schema: &Schema, list: &'v Value) -> HashMap<String, &'v Value> {
+    let items = list.as_array().filter(|_| schema.list_type == "map").into_iter().flatten();
+    items.filter_map(|item| Some((identity(schema, item)?, item))).collect()
+}
+
+/// What identifies an item of a list of type `map`, as text.
+pub(super) fn identity(schema: &Schema, item: &Value) -> Option<String> {
+    Some(keys_of(schema, item)?.to_string())
 }

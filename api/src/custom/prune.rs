@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::Schema;
+use crate::decode;
 use crate::field::go_quote;
 
 /// Unknown fields reported at most; a hostile object could have thousands.
@@ -24,11 +25,15 @@ fn walk(schema: &Schema, value: &mut Value, path: &str, whole: bool, problems: &
     match value {
         Value::Object(map) => {
             map.retain(|name, value| {
+                let root = path.is_empty();
+                let path = if root { name.clone() } else { format!("{path}.{name}") };
                 // Every object has these, whether the schema names them or not.
                 if whole && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+                    if name == "metadata" && !root {
+                        metadata(value, &path, problems);
+                    }
                     return true;
                 }
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 if let Some(field) = schema.field(name) {
                     walk(field, value, &path, field.embedded, problems);
                     return true;
@@ -49,5 +54,12 @@ fn walk(schema: &Schema, value: &mut Value, path: &str, whole: bool, problems: &
             }
         }
         _ => {}
+    }
+}
+
+/// Cleans the metadata of an object within an object. What is no metadata stays, to be refused.
+fn metadata(value: &mut Value, path: &str, problems: &mut Vec<String>) {
+    if let Ok(cleaned) = decode::clean_metadata(path, value.clone(), problems) {
+        *value = cleaned;
     }
 }

@@ -1,6 +1,7 @@
 //! From a definition to the rows of the table.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,7 +20,8 @@ const NO_CREATE: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Update,
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
 
 /// A row per served version of a CustomResourceDefinition, the preferred one first. A version whose
-/// schema cannot be read (the API accepts none such) has no row.
+/// schema cannot be read (the API accepts none such) has no row. The names are those that have been
+/// accepted.
 #[must_use]
 pub fn rows(definition: &Value) -> Vec<Resource> {
     let spec = &definition["spec"];
@@ -29,20 +31,35 @@ pub fn rows(definition: &Value) -> Vec<Resource> {
         versions().find(|version| version["storage"] == true).map(name).unwrap_or_default();
     let mut served: Vec<_> = versions().filter(|version| version["served"] == true).collect();
     served.sort_by(|a, b| by_priority(&name(a), &name(b)));
-    served.into_iter().filter_map(|version| row(definition, version, &stored)).collect()
+    let group = spec["group"].as_str().unwrap_or_default();
+    let read = |version| Some((format!("{group}/{}", name(version)), schema(version)?));
+    let schemas = Arc::new(versions().filter_map(read).collect());
+    served.into_iter().filter_map(|version| row(definition, version, &stored, &schemas)).collect()
 }
 
-fn row(definition: &Value, version: &Value, stored: &str) -> Option<Resource> {
+/// The schema of a version; without one anything goes.
+fn schema(version: &Value) -> Option<Arc<Schema>> {
+    let given = &version["schema"]["openAPIV3Schema"];
+    let open = || Schema { kind: "object".to_owned(), preserve_unknown: true, ..Schema::default() };
+    let schema = if given.is_null() { open() } else { Schema::read(given).ok()? };
+    Some(Arc::new(schema))
+}
+
+fn row(
+    definition: &Value,
+    version: &Value,
+    stored: &str,
+    schemas: &Arc<BTreeMap<String, Arc<Schema>>>,
+) -> Option<Resource> {
     let spec = &definition["spec"];
     let owned = |value: &Value| Text::Owned(value.as_str().unwrap_or_default().to_owned());
     let list = |value: &Value| value.as_array().into_iter().flatten().map(owned).collect();
-    let names = &spec["names"];
+    let names = match &definition["status"]["acceptedNames"] {
+        accepted if !accepted["kind"].as_str().unwrap_or_default().is_empty() => accepted,
+        _ => &spec["names"],
+    };
     let (group, plural, kind) =
         (owned(&spec["group"]), owned(&names["plural"]), owned(&names["kind"]));
-    let schema = &version["schema"]["openAPIV3Schema"];
-    let mut schema =
-        if schema.is_null() { Schema::default() } else { Schema::read(schema).ok()? };
-    schema.preserve_unknown |= version["schema"]["openAPIV3Schema"].is_null();
     let api_version = format!("{group}/{}", version["name"].as_str().unwrap_or_default());
     let deprecation = if version["deprecated"] == true {
         match version["deprecationWarning"].as_str() {
@@ -55,7 +72,9 @@ fn row(definition: &Value, version: &Value, stored: &str) -> Option<Resource> {
     let subresources = &version["subresources"];
     let columns = Columns::read(version).map(Arc::new);
     let strategy = Custom {
-        schema,
+        schema: schemas.get(&api_version)?.clone(),
+        schemas: schemas.clone(),
+        list_kind: owned(&names["listKind"]).into_owned(),
         stored_api_version: format!("{group}/{stored}"),
         api_version,
         status: subresources["status"].is_object(),

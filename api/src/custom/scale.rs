@@ -4,39 +4,120 @@
 use serde_json::{Map, Value};
 
 use super::json_path::JsonPath;
+use crate::field::{Errors, FieldError, Path, go_quote};
+use crate::selector::LabelSelector;
 use crate::strategy;
 
 /// Where an object keeps what its Scale shows.
 #[derive(Debug)]
 pub(super) struct Scale {
-    spec: JsonPath,
-    status: JsonPath,
-    selector: Option<JsonPath>,
+    spec: Place,
+    status: Place,
+    selector: Option<Place>,
+}
+
+/// A place, and how the definition writes it.
+#[derive(Debug)]
+struct Place {
+    text: String,
+    path: JsonPath,
+}
+
+impl Place {
+    fn read(scale: &Value, field: &str) -> Option<Place> {
+        let text = scale[field].as_str()?.to_owned();
+        let path = JsonPath::parse(&text).ok()?;
+        Some(Place { text, path })
+    }
+
+    /// The number there, 0 for none.
+    fn count(&self, object: &Value) -> i64 {
+        self.path.find(object).first().and_then(|n| n.as_i64()).unwrap_or(0)
+    }
+
+    /// That a value of another type is there.
+    fn other_type(&self, found: &Value, wanted: &str) -> String {
+        let (shown, kind) = match found {
+            Value::String(text) => (text.clone(), "string"),
+            Value::Bool(_) => (found.to_string(), "bool"),
+            Value::Number(number) if number.is_f64() => (found.to_string(), "float64"),
+            Value::Number(_) => (found.to_string(), "int64"),
+            Value::Array(_) => (found.to_string(), "[]interface {}"),
+            Value::Null | Value::Object(_) => (found.to_string(), "map[string]interface {}"),
+        };
+        let place = &self.text;
+        format!("{place} accessor error: {shown} is of the type {kind}, expected {wanted}")
+    }
+
+    /// Checks that replicas can be counted with what is there.
+    fn check_count(&self, object: &Value) -> Option<FieldError> {
+        let found = *self.path.find(object).first()?;
+        let path = Path::new(&self.text);
+        let refuse = |detail: &str| Some(FieldError::invalid(&path, found.clone(), detail));
+        match found.as_i64() {
+            _ if found.is_null() => None,
+            Some(n) if n < 0 => refuse("should be a non-negative integer"),
+            Some(n) if n > i64::from(i32::MAX) => {
+                refuse(&format!("should be less than or equal to {}", i32::MAX))
+            }
+            Some(_) => None,
+            None => Some(FieldError::invalid(&path, 0, &self.other_type(found, "int64"))),
+        }
+    }
 }
 
 impl Scale {
     /// Reads a version's `subresources.scale`.
     pub(super) fn read(scale: &Value) -> Option<Scale> {
-        let path = |field: &str| JsonPath::parse(scale[field].as_str()?).ok();
         Some(Scale {
-            spec: path("specReplicasPath")?,
-            status: path("statusReplicasPath")?,
-            selector: path("labelSelectorPath"),
+            spec: Place::read(scale, "specReplicasPath")?,
+            status: Place::read(scale, "statusReplicasPath")?,
+            selector: Place::read(scale, "labelSelectorPath"),
+        })
+    }
+
+    /// Checks the replicas that an object asks for.
+    pub(super) fn check_spec(&self, object: &Value) -> Errors {
+        self.spec.check_count(object).into_iter().collect()
+    }
+
+    /// Checks the replicas that an object has, and the selector of their pods.
+    pub(super) fn check_status(&self, object: &Value) -> Errors {
+        let mut errors: Errors = self.status.check_count(object).into_iter().collect();
+        let selector = self.selector.as_ref().and_then(|selector| {
+            let given = *selector.path.find(object).first()?;
+            let problem = match given.as_str() {
+                Some(text) => LabelSelector::parse(text).err()?.to_string(),
+                None if given.is_null() => return None,
+                None => selector.other_type(given, "string"),
+            };
+            let shown = given.as_str().unwrap_or_default();
+            Some(FieldError::invalid(&Path::new(&selector.text), shown, &problem))
+        });
+        errors.extend(selector);
+        errors
+    }
+
+    /// That an object does not say how many replicas it wants.
+    pub(super) fn lacks(&self, object: &Value) -> Option<String> {
+        let given = self.spec.path.find(object).first().is_some_and(|n| n.is_i64());
+        (!given).then(|| {
+            format!("the spec replicas field {} does not exist", go_quote(&self.spec.text))
         })
     }
 
     /// The Scale of an object.
     pub(super) fn of(&self, object: &Value) -> Value {
-        let count =
-            |path: &JsonPath| path.find(object).first().and_then(|n| n.as_i64()).unwrap_or(0);
         let mut workload = Map::new();
         workload.insert("metadata".to_owned(), object["metadata"].clone());
         let mut scale = strategy::scale_of(&Value::Object(workload));
-        if count(&self.spec) != 0 {
-            scale["spec"]["replicas"] = count(&self.spec).into();
+        let wanted = self.spec.count(object);
+        if wanted != 0 {
+            scale["spec"]["replicas"] = wanted.into();
         }
-        scale["status"]["replicas"] = count(&self.status).into();
-        let selector = self.selector.as_ref().and_then(|path| path.find(object).first()?.as_str());
+        scale["status"]["replicas"] = self.status.count(object).into();
+        let selector =
+            self.selector.as_ref().and_then(|place| place.path.find(object).first()?.as_str());
         if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
             scale["status"]["selector"] = selector.into();
         }
@@ -47,7 +128,7 @@ impl Scale {
     pub(super) fn put(&self, mut object: Value, scale: &Value) -> Value {
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
         let mut at = &mut object;
-        for field in self.spec.fields().unwrap_or_default() {
+        for field in self.spec.path.fields().unwrap_or_default() {
             if !at.is_object() {
                 *at = Value::Object(Map::new());
             }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A schema, or a part of one. Absent fields are those that say nothing.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct Schema {
+pub struct Schema {
     /// `object`, `array`, `string`, `integer`, `number`, `boolean`; "" for any.
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -76,7 +76,7 @@ pub(crate) struct Schema {
 }
 
 /// What a map holds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Additional {
     /// Anything, or nothing.
@@ -92,6 +92,12 @@ pub(crate) struct Pattern {
     pub(crate) text: String,
     /// Why it is none, if so.
     pub(crate) compiled: Result<Regex, String>,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 impl<'de> Deserialize<'de> for Pattern {

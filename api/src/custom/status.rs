@@ -1,12 +1,18 @@
-//! What the status of a definition says: whether its names are free, and whether it is served.
+//! What the status of a definition says: whether its names are free, whether it is served, and
+//! what there is to say about its schemas and its group.
 //!
-//! Source: k8s.io/apiextensions-apiserver/pkg/controller/{status,establish,finalizer}.
+//! Source: k8s.io/apiextensions-apiserver/pkg/controller/{status,establish,nonstructuralschema,
+//! apiapproval,finalizer}.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::field::go_quote;
+use super::{Schema, structural};
+use crate::field::{FieldError, Path, aggregate, go_quote};
 use crate::meta;
+
+/// The condition of a definition whose schemas are not structural.
+const NON_STRUCTURAL: &str = "NonStructuralSchema";
 
 /// What becomes of a definition.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +23,8 @@ pub struct Acceptance {
     pub served: bool,
 }
 
-/// Decides about a definition, given the other definitions (of any group).
+/// Decides about a definition, given the other definitions (of any group) and what is not structural
+/// about its schemas ([`violations`]).
 ///
 /// Names are taken by whoever has them in `status.acceptedNames`; a name that another definition of
 /// the group has is refused, and what was accepted before stays. A definition whose names were all
@@ -26,8 +33,41 @@ pub struct Acceptance {
 pub fn accept<'a>(
     definition: &Value,
     others: impl Iterator<Item = &'a Value>,
+    violations: Option<&str>,
     now: Timestamp,
 ) -> Acceptance {
+    let (accepted, conflict) = names(definition, others);
+    let mut status = status_of(definition);
+    status["acceptedNames"] = accepted;
+    let free = conflict.is_none();
+    let (reason, message) = conflict.unwrap_or(("NoConflicts", "no conflicts found".to_owned()));
+    put(&mut status, "NamesAccepted", free, reason, &message, now);
+    let established = free || is_established(definition);
+    if free && !is_established(definition) {
+        let message = "the initial names have been accepted";
+        put(&mut status, "Established", true, "InitialNamesAccepted", message, now);
+    } else if !established {
+        put(&mut status, "Established", false, "NotAccepted", "not all names are accepted", now);
+    }
+    match violations {
+        None => remove(&mut status, NON_STRUCTURAL),
+        Some(message) => put(&mut status, NON_STRUCTURAL, true, "Violations", message, now),
+    }
+    if needs_approval(definition["spec"]["group"].as_str().unwrap_or_default()) {
+        let approval = Approval::of(definition);
+        let (holds, reason) = (approval.is_given(), approval.reason());
+        let message = approval.message(definition);
+        put(&mut status, "KubernetesAPIApprovalPolicyConformant", holds, reason, &message, now);
+    }
+    Acceptance { status, served: established }
+}
+
+/// The accepted names of a definition as they should be, and which conflict there is. Of several
+/// conflicts the last is told.
+fn names<'a>(
+    definition: &Value,
+    others: impl Iterator<Item = &'a Value>,
+) -> (Value, Option<(&'static str, String)>) {
     let group = &definition["spec"]["group"];
     let taken = Taken::of(others.filter(|other| other["spec"]["group"] == *group));
     let wanted = &definition["spec"]["names"];
@@ -44,16 +84,16 @@ pub fn accept<'a>(
         ("listKind", "ListKindConflict", true),
     ] {
         let used = if kinds { &taken.kinds } else { &taken.resources };
-        let clash: Vec<&str> = texts(&wanted[field])
+        let own = texts(&accepted[field]);
+        let clash: Vec<String> = texts(&wanted[field])
             .into_iter()
-            .filter(|name| used.iter().any(|u| u == name))
+            .filter(|name| !own.contains(name) && used.iter().any(|used| used == name))
+            .map(|name| format!("{} is already in use", go_quote(name)))
             .collect();
-        if clash.is_empty() {
-            set(&mut accepted, field, &wanted[field]);
-        } else if conflict.is_none() {
-            let said: Vec<String> =
-                clash.iter().map(|name| format!("{} is already in use", go_quote(name))).collect();
-            conflict = Some((reason, said.join(", ")));
+        match clash.as_slice() {
+            [] => set(&mut accepted, field, &wanted[field]),
+            [one] => conflict = Some((reason, one.clone())),
+            several => conflict = Some((reason, format!("[{}]", several.join(", ")))),
         }
     }
     set(&mut accepted, "categories", &wanted["categories"]);
@@ -62,36 +102,124 @@ pub fn accept<'a>(
             accepted[field] = "".into();
         }
     }
-
-    let mut status = definition["status"].clone();
-    if !status.is_object() {
-        status = json!({});
-    }
-    status["acceptedNames"] = accepted;
-    let free = conflict.is_none();
-    let (reason, message) = conflict.unwrap_or(("NoConflicts", "no conflicts found".to_owned()));
-    put(&mut status, "NamesAccepted", free, reason, &message, now);
-    let established = free || is_established(definition);
-    if free && !is_established(definition) {
-        let message = "the initial names have been accepted";
-        put(&mut status, "Established", true, "InitialNamesAccepted", message, now);
-    } else if !established {
-        put(&mut status, "Established", false, "NotAccepted", "not all names are accepted", now);
-    }
-    Acceptance { status, served: established }
+    (accepted, conflict)
 }
 
-/// The status of a definition that is being deleted, while its objects are.
+/// What is not structural about the schemas of a definition. Such are not accepted any more, but
+/// may have been stored long ago. Depends on the spec alone.
+#[must_use]
+pub fn violations(definition: &Value) -> Option<String> {
+    let spec = Path::new("spec");
+    let mut errors = Vec::new();
+    if definition["spec"]["preserveUnknownFields"] == true {
+        let path = spec.child("preserveUnknownFields");
+        errors.push(FieldError::invalid(&path, true, "must be false"));
+    }
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    for (n, version) in versions.enumerate() {
+        let path = spec.child("versions").index(n).child("schema").child("openAPIV3Schema");
+        if let Ok(schema) = Schema::read(&version["schema"]["openAPIV3Schema"]) {
+            errors.extend(structural::check(&schema, &path));
+        }
+    }
+    (!errors.is_empty()).then(|| aggregate(&errors))
+}
+
+/// Whether definitions of the group need an approval: it is one of Kubernetes' own.
+pub(crate) fn needs_approval(group: &str) -> bool {
+    let inside = |domain: &str| group == domain || group.ends_with(&format!(".{domain}"));
+    inside("k8s.io") || inside("kubernetes.io")
+}
+
+/// What a definition of such a group says about its approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Approval {
+    /// Nothing.
+    Missing,
+    /// That there is none, and why.
+    Bypassed,
+    /// Where it was given.
+    Given,
+    /// Something else.
+    Invalid,
+}
+
+impl Approval {
+    /// The annotation that says it.
+    pub(crate) const ANNOTATION: &str = "api-approved.kubernetes.io";
+
+    /// Of a definition.
+    pub(crate) fn of(definition: &Value) -> Approval {
+        let text = Self::text(definition);
+        let is_url = text.split_once("://").is_some_and(|(scheme, rest)| {
+            let host = rest.split('/').next().unwrap_or_default();
+            let mut letters = scheme.chars();
+            letters.next().is_some_and(|first| first.is_ascii_alphabetic())
+                && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+                && !host.is_empty()
+                && !rest.contains(char::is_whitespace)
+        });
+        match text {
+            "" => Approval::Missing,
+            _ if text.starts_with("unapproved") => Approval::Bypassed,
+            _ if is_url => Approval::Given,
+            _ => Approval::Invalid,
+        }
+    }
+
+    /// What the annotation says.
+    pub(crate) fn text(definition: &Value) -> &str {
+        definition["metadata"]["annotations"][Self::ANNOTATION].as_str().unwrap_or_default()
+    }
+
+    fn is_given(self) -> bool {
+        self == Approval::Given
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Approval::Missing => "MissingAnnotation",
+            Approval::Bypassed => "UnapprovedAnnotation",
+            Approval::Given => "ApprovedAnnotation",
+            Approval::Invalid => "InvalidAnnotation",
+        }
+    }
+
+    /// The message of the condition, and of a refusal.
+    pub(crate) fn message(self, definition: &Value) -> String {
+        let (text, annotation) = (Self::text(definition), go_quote(Self::ANNOTATION));
+        let see = "see https://github.com/kubernetes/enhancements/pull/1111";
+        match self {
+            Approval::Missing => {
+                format!("protected groups must have approval annotation {annotation}, {see}")
+            }
+            Approval::Bypassed => format!("not approved: {}", go_quote(text)),
+            Approval::Given => format!("approved in {text}"),
+            Approval::Invalid => format!(
+                "protected groups must have approval annotation {annotation} with either a URL or a reason starting with \"unapproved\", {see}"
+            ),
+        }
+    }
+}
+
+/// The status of a definition that is being deleted, while its objects are. One that was never
+/// established has none.
 #[must_use]
 pub fn terminating(definition: &Value, now: Timestamp) -> Value {
-    let mut status = definition["status"].clone();
-    if !status.is_object() {
-        status = json!({});
+    let mut status = status_of(definition);
+    if is_established(definition) {
+        let message = "CustomResource deletion is in progress";
+        put(&mut status, "Terminating", true, "InstanceDeletionInProgress", message, now);
+    } else {
+        let message = "resource was never established";
+        put(&mut status, "Terminating", false, "NeverEstablished", message, now);
     }
-    let message =
-        "CustomResourceDefinition marked for deletion; CustomResource deletion is in progress";
-    put(&mut status, "Terminating", true, "InstanceDeletionInProgress", message, now);
     status
+}
+
+fn status_of(definition: &Value) -> Value {
+    let status = &definition["status"];
+    if status.is_object() { status.clone() } else { json!({}) }
 }
 
 /// Whether the definition's objects are served.
@@ -143,6 +271,13 @@ fn set(names: &mut Value, field: &str, value: &Value) {
     }
 }
 
+/// Takes a condition away.
+fn remove(status: &mut Value, kind: &str) {
+    if let Some(conditions) = status["conditions"].as_array_mut() {
+        conditions.retain(|condition| condition["type"] != kind);
+    }
+}
+
 /// Sets a condition; its time stays while its status does.
 fn put(status: &mut Value, kind: &str, holds: bool, reason: &str, message: &str, now: Timestamp) {
     let holds = if holds { "True" } else { "False" };
@@ -166,3 +301,6 @@ fn put(status: &mut Value, kind: &str, holds: bool, reason: &str, message: &str,
         None => conditions.push(condition.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,15 @@
 //! The one strategy of all custom resources: it goes by the schema of a version.
+//!
+//! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::scale::Scale;
-use super::{Schema, defaults, prune, validate};
+use super::validate::{prefixed, validate_change};
+use super::{Schema, defaults, embedded, lists, prune};
 use crate::field::{Errors, Path};
 use crate::meta;
 use crate::strategy::{self, Strategy, keep_field};
@@ -12,18 +18,46 @@ use crate::strategy::{self, Strategy, keep_field};
 #[derive(Debug)]
 pub(super) struct Custom {
     /// The schema of whole objects.
-    pub(super) schema: Schema,
+    pub(super) schema: Arc<Schema>,
+    /// The schemas of all versions of the definition, by `GROUP/VERSION`.
+    pub(super) schemas: Arc<BTreeMap<String, Arc<Schema>>>,
     /// `GROUP/VERSION`.
     pub(super) api_version: String,
     /// The one in which objects are stored.
     pub(super) stored_api_version: String,
+    /// The kind of lists.
+    pub(super) list_kind: String,
     /// Whether `/status` is a subresource.
     pub(super) status: bool,
     /// Where `/scale` finds its parts, if it is a subresource.
     pub(super) scale: Option<Scale>,
 }
 
+impl Custom {
+    /// Checks an object; what an update leaves as it was is let pass.
+    fn check(&self, new: &Value, old: Option<&Value>) -> Errors {
+        let mut errors = validate_change(&self.schema, new, old, &Path::root());
+        if let Some(scale) = &self.scale {
+            errors.extend(scale.check_spec(new));
+            errors.extend(scale.check_status(new));
+        }
+        errors.extend(embedded::check(&self.schema, new, &Path::root()));
+        errors.extend(self.check_lists(new, old));
+        errors
+    }
+
+    /// Lists that were wrong before may stay so.
+    fn check_lists(&self, new: &Value, old: Option<&Value>) -> Errors {
+        let check = |object: &Value| lists::check(&self.schema, object, &Path::root());
+        if old.is_some_and(|old| !check(old).is_empty()) { Errors::new() } else { check(new) }
+    }
+}
+
 impl Strategy for Custom {
+    fn allows_unconditional_update(&self) -> bool {
+        false
+    }
+
     fn counts_generations(&self) -> bool {
         true
     }
@@ -52,12 +86,31 @@ impl Strategy for Custom {
         }
     }
 
-    fn validate(&self, object: &Value) -> Errors {
-        validate(&self.schema, object, &Path::root())
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
-    fn validate_status_update(&self, new: &Value, _: &Value) -> Errors {
-        self.validate(new)
+    fn validate(&self, object: &Value) -> Errors {
+        self.check(object, None)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Errors {
+        self.check(new, Some(old))
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {
+        let mut errors = Errors::new();
+        if let (Some(schema), Some(status)) =
+            (self.schema.properties.get("status"), new.get("status"))
+        {
+            let found = validate_change(schema, status, old.get("status"), &Path::root());
+            errors.extend(prefixed(found, &Path::new("status")));
+        }
+        if let Some(scale) = &self.scale {
+            errors.extend(scale.check_status(new));
+        }
+        errors.extend(self.check_lists(new, Some(old)));
+        errors
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
@@ -66,6 +119,18 @@ impl Strategy for Custom {
             (true, _) => &[&["status"]],
             (false, _) => &[],
         }
+    }
+
+    fn schema_of(&self, api_version: &str) -> Option<&Schema> {
+        self.schemas.get(api_version).map(|schema| &**schema)
+    }
+
+    fn list_kind(&self) -> Option<&str> {
+        (!self.list_kind.is_empty()).then_some(&*self.list_kind)
+    }
+
+    fn scale_lacks(&self, object: &Value) -> Option<String> {
+        self.scale.as_ref()?.lacks(object)
     }
 
     fn scale_of(&self, object: &Value) -> Value {

@@ -1,7 +1,10 @@
+mod objects;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::json_path::JsonPath;
+use super::validate::validate;
 use super::*;
 use crate::decode;
 use crate::field::Path;
@@ -111,15 +114,24 @@ fn values_are_refused_in_kubernetes_words() {
             r#"spec.a[0]: Invalid value: "integer": spec.a[0] in body must be of type string: "integer""#,
         ),
         (
-            json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}),
-            json!(["a", "a"]),
-            r#"spec.a[1]: Duplicate value: "a""#,
+            json!({"type": "number", "maximum": 5, "exclusiveMaximum": true}),
+            json!(5),
+            "spec.a: Invalid value: 5: spec.a in body should be less than 5",
         ),
         (
-            json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
-                "items": {"type": "object", "properties": {"k": {"type": "string"}}}}),
-            json!([{"k": "x"}, {"k": "x"}]),
-            r#"spec.a[1]: Duplicate value: {"k":"x"}"#,
+            json!({"type": "integer", "enum": [1, 2]}),
+            json!(3),
+            r#"spec.a: Unsupported value: 3: supported values: "1", "2""#,
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 1}),
+            json!({"b": "1", "c": "2"}),
+            "spec.a: Too many: 2: must have at most 1 item",
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}),
+            json!({}),
+            "spec.a: Invalid value: 0: spec.a in body should have at least 1 properties",
         ),
         (
             json!({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}),
@@ -335,53 +347,4 @@ fn paths() {
     for wrong in ["a", ".a[", ".a..b", ".a[b]", ".a[?(b)]"] {
         assert!(JsonPath::parse(wrong).is_err(), "{wrong}");
     }
-}
-
-#[test]
-fn names_go_to_who_came_first() {
-    let with = |name: &str, plural: &str, kind: &str| {
-        json!({"metadata": {"name": name}, "spec": {"group": "gold.io",
-            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")}}})
-    };
-    let mut first = with("foos.gold.io", "foos", "Foo");
-    let taken = accept(&first, [].iter(), at());
-    assert!(taken.served);
-    first["status"] = taken.status;
-    let conditions: Vec<_> = first["status"]["conditions"]
-        .as_array()
-        .expect("conditions")
-        .iter()
-        .map(|c| format!("{}={} {}", c["type"], c["status"], c["reason"]))
-        .collect();
-    assert_eq!(
-        conditions,
-        [
-            r#""NamesAccepted"="True" "NoConflicts""#,
-            r#""Established"="True" "InitialNamesAccepted""#
-        ]
-    );
-    // Nothing more to do, and no time changes.
-    let later = "2027-01-01T00:00:00Z".parse().expect("a time");
-    assert_eq!(accept(&first, [].iter(), later).status, first["status"]);
-
-    let second = with("foos2.gold.io", "foos2", "Foo");
-    let refused = accept(&second, [&first].into_iter(), at());
-    assert!(!refused.served);
-    assert_eq!(refused.status["conditions"][0]["reason"], "SingularConflict");
-    assert_eq!(refused.status["conditions"][0]["message"], "\"foo\" is already in use");
-    assert_eq!(refused.status["conditions"][1]["reason"], "NotAccepted");
-    assert_eq!(refused.status["acceptedNames"], json!({"plural": "foos2", "kind": ""}));
-    let mut elsewhere = second;
-    elsewhere["spec"]["group"] = json!("other.io");
-    assert!(accept(&elsewhere, [&first].into_iter(), at()).served);
-
-    // Who was established stays, whatever becomes of the names.
-    let mut renamed = first.clone();
-    renamed["spec"]["names"]["shortNames"] = json!(["bar"]);
-    let mut other = with("bars.gold.io", "bars", "Bar");
-    other["status"] = accept(&other, [].iter(), at()).status;
-    let kept = accept(&renamed, [&other].into_iter(), at());
-    assert!(kept.served);
-    assert_eq!(kept.status["conditions"][0]["status"], "False");
-    assert_eq!(kept.status["conditions"][1]["status"], "True");
 }

@@ -7,19 +7,43 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::schema::Additional;
 use super::{Schema, format, lists, number};
 use crate::field::{Errors, FieldError, Kind, Path, go_quote};
 
 /// Checks a value; `path` is where it is (the root for a whole object).
 pub(crate) fn validate(schema: &Schema, value: &Value, path: &Path) -> Errors {
+    validate_change(schema, value, None, path)
+}
+
+/// Checks a value that takes the place of an older one. Parts that have not changed are let pass,
+/// so that a stricter schema does not stand in the way of other changes.
+pub(super) fn validate_change(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    path: &Path,
+) -> Errors {
     let mut errors = Errors::new();
-    check(schema, value, path, &mut errors);
+    check(schema, value, old, path, &mut errors);
     errors
 }
 
-fn check(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
-    if value.is_null() && schema.nullable {
+/// The errors of a value that was checked as if it were a whole, at the place where it is. The
+/// messages go on speaking of places in the value.
+pub(crate) fn prefixed(mut errors: Errors, base: &Path) -> Errors {
+    let root = Path::root().to_string();
+    for error in &mut errors {
+        error.field = match error.field.as_str() {
+            field if field == root => base.to_string(),
+            field if field.starts_with('[') => format!("{base}{field}"),
+            field => format!("{base}.{field}"),
+        };
+    }
+    errors
+}
+
+fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, errors: &mut Errors) {
+    if value.is_null() && schema.nullable || old == Some(value) {
         return;
     }
     let at = || shown(path);
@@ -42,8 +66,8 @@ fn check(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
         Value::Number(number) => {
             check_number(schema, value, number.as_f64().unwrap_or(0.0), path, errors);
         }
-        Value::Array(list) => check_list(schema, list, path, errors),
-        Value::Object(map) => check_object(schema, map, path, errors),
+        Value::Array(list) => check_list(schema, list, old, path, errors),
+        Value::Object(map) => check_object(schema, map, old, path, errors),
         Value::Null | Value::Bool(_) => {}
     }
 }
@@ -182,10 +206,19 @@ fn check_number(schema: &Schema, value: &Value, number: f64, path: &Path, errors
     }
 }
 
-fn check_list(schema: &Schema, list: &[Value], path: &Path, errors: &mut Errors) {
+fn check_list(
+    schema: &Schema,
+    list: &[Value],
+    old: Option<&Value>,
+    path: &Path,
+    errors: &mut Errors,
+) {
     if let Some(items) = &schema.items {
+        let before = old.map(|old| lists::by_keys(schema, old)).unwrap_or_default();
         for (n, item) in list.iter().enumerate() {
-            check(items, item, &path.index(n), errors);
+            let old = if before.is_empty() { None } else { lists::identity(schema, item) };
+            let old = old.and_then(|keys| before.get(&keys).copied());
+            check(items, item, old, &path.index(n), errors);
         }
     }
     if let Some(least) = schema.min_items.filter(|least| list.len() < *least) {
@@ -202,10 +235,15 @@ fn check_list(schema: &Schema, list: &[Value], path: &Path, errors: &mut Errors)
             errors.push(FieldError::invalid(path, "", &detail));
         }
     }
-    errors.extend(lists::duplicates(schema, list, path));
 }
 
-fn check_object(schema: &Schema, map: &Map<String, Value>, path: &Path, errors: &mut Errors) {
+fn check_object(
+    schema: &Schema,
+    map: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &Path,
+    errors: &mut Errors,
+) {
     for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
         errors.push(FieldError::required(&path.child(name), ""));
     }
@@ -217,10 +255,8 @@ fn check_object(schema: &Schema, map: &Map<String, Value>, path: &Path, errors: 
         errors.push(FieldError::too_many(path, map.len(), most));
     }
     for (name, value) in map {
-        if let Some(field) = schema.properties.get(name) {
-            check(field, value, &path.child(name), errors);
-        } else if let Some(Additional::Schema(values)) = &schema.additional_properties {
-            check(values, value, &path.child(name), errors);
+        if let Some(field) = schema.field(name) {
+            check(field, value, old.and_then(|old| old.get(name)), &path.child(name), errors);
         }
     }
 }

@@ -31,13 +31,14 @@ pub(super) fn clean(
     clean_object(type_name, object, &at, problems)
 }
 
-/// Cleans the `metadata` of an object whose other fields have no built-in type.
+/// Cleans the metadata at `path` of an object whose other fields have no built-in type.
 pub(super) fn clean_metadata(
     kind: &str,
+    path: &str,
     metadata: Value,
     problems: &mut Vec<String>,
 ) -> Result<Value, String> {
-    let at = At { path: "metadata", go_path: "metadata", go_struct: kind };
+    let at = At { path, go_path: path, go_struct: kind };
     clean_value(&Shape::Object("meta.v1.ObjectMeta"), metadata, &at, problems)
 }
 

@@ -39,6 +39,10 @@ const GET: &[Verb] = &[Get];
 const GET_LIST: &[Verb] = &[Get, List];
 const UPDATE: &[Verb] = &[Update];
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
+/// Connections that begin with a GET or a POST.
+const CONNECT: &[Verb] = &[Create, Get];
+/// Whatever is behind a proxy can be asked in any way.
+const PROXY: &[Verb] = &[Create, Delete, Get, Patch, Update];
 
 /// The rows, in discovery order.
 pub(super) fn rows() -> Vec<Arc<Resource>> {

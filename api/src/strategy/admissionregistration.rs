@@ -4,7 +4,7 @@
 //! enforced.
 
 mod binding;
-mod client_config;
+pub(super) mod client_config;
 mod conditions;
 mod matching;
 mod policy;

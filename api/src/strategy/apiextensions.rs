@@ -1,5 +1,6 @@
 //! Kinds of `apiextensions.k8s.io`.
 
+mod conversion;
 mod custom_resource_definition;
 mod names;
 mod versions;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::field::{Errors, FieldError, Path, go_quote};
 use crate::names::{self, NameRule};
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, object_at, set_default};
+use crate::strategy::{Strategy, keep_field, object_at, set_default};
 
 const MAX_GROUP_PRIORITY: i64 = 20_000;
 const MAX_VERSION_PRIORITY: i64 = 1000;
@@ -54,8 +54,8 @@ impl Strategy for ApiService {
         keep_field(new, old, "status");
     }
 
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     /// Kubernetes names none for this kind.

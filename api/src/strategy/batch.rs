@@ -8,7 +8,6 @@ pub(crate) mod job;
 mod job_spec;
 mod job_status;
 mod policy;
-mod schedule;
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ use crate::field::{Errors, FieldError, Path};
 
 pub(super) use affinity::validate_node_selector;
 pub(super) use defaults::default_template;
+pub(crate) use qos::class;
 pub(super) use resources::validate_amount;
 pub(super) use scheduling::validate_tolerations;
 pub(super) use validate::validate_spec;
@@ -58,12 +59,8 @@ impl Strategy for Pod {
             spec["serviceAccountName"] = "default".into();
             spec["serviceAccount"] = "default".into();
         }
-        let priority = match spec["priorityClassName"].as_str().unwrap_or_default() {
-            "system-node-critical" => 2_000_001_000,
-            "system-cluster-critical" => 2_000_000_000,
-            _ => 0,
-        };
-        set_default(spec, "priority", priority);
+        // That of a pod without a class; the class of one that names it is an object to look up.
+        set_default(spec, "priority", 0);
         set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
         for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
             tolerate(spec, key);

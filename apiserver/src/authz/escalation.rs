@@ -80,7 +80,7 @@ fn binding(
     if may(context, user, "bind", plural, &target.namespace, role_name) {
         return Ok(());
     }
-    let index = context.policies.index(context);
+    let index = context.policies.index();
     let Some(rules) = index.role(&role) else {
         return Err(Status::not_found(&GroupResource::new(GROUP, plural), role_name));
     };
@@ -112,7 +112,7 @@ fn confirm(
     wanted: &[Rule],
     user: &User,
 ) -> Result<(), Status> {
-    let held = context.policies.index(context).rules(user, &target.namespace);
+    let held = context.policies.index().rules(user, &target.namespace);
     let missing = rule::missing(&held, wanted);
     if missing.is_empty() {
         return Ok(());

@@ -12,8 +12,7 @@ use serde_json::Value;
 
 use super::rule::Rule;
 use super::{Attributes, Decision};
-use crate::cacher::Objects;
-use crate::context::Context;
+use crate::cacher::{Cacher, Objects};
 use crate::user::User;
 
 /// The group of the four kinds.
@@ -21,19 +20,35 @@ pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 /// The four kinds, in the order of [`Index::of`].
 const PLURALS: [&str; 4] = ["clusterroles", "roles", "clusterrolebindings", "rolebindings"];
 
-/// The index and the objects that it was made of.
-#[derive(Default)]
-pub(crate) struct Policies(Mutex<Option<([Objects; 4], Arc<Index>)>>);
+/// The bindings of the accounts that Kubernetes' controllers have, one each.
+const CONTROLLERS: &str = "system:controller:";
+/// The user as whom one process runs them all here: it has what they have.
+const CONTROLLER_MANAGER: &str = "User/system:kube-controller-manager";
+
+/// The roles and bindings, ready to be asked.
+pub(crate) struct Policies {
+    /// In the order of [`PLURALS`].
+    caches: [Arc<Cacher>; 4],
+    /// The index and the objects that it was made of.
+    last: Mutex<Option<([Objects; 4], Arc<Index>)>>,
+}
 
 impl Policies {
-    /// The index of the roles and bindings that there are now.
-    pub(crate) fn index(&self, context: &Context) -> Arc<Index> {
-        let now = PLURALS.map(|plural| {
-            let row = api::resources::by_path(GROUP, "v1", plural);
-            let cache = row.and_then(|row| context.cache(row));
-            cache.map(|cache| cache.now().objects).unwrap_or_default()
+    /// Of the objects in the caches of the built-in rows.
+    pub(crate) fn new(caches: &[Arc<Cacher>]) -> Policies {
+        let caches = PLURALS.map(|plural| {
+            let found = caches
+                .iter()
+                .find(|cache| cache.resource().group == GROUP && cache.resource().plural == plural);
+            found.expect("the four kinds are rows of the built-in table").clone()
         });
-        let mut last = self.0.lock();
+        Policies { caches, last: Mutex::new(None) }
+    }
+
+    /// The index of the roles and bindings that there are now.
+    pub(crate) fn index(&self) -> Arc<Index> {
+        let now = self.caches.each_ref().map(|cache| cache.now().objects);
+        let mut last = self.last.lock();
         if let Some((objects, index)) = &*last
             && objects.iter().zip(&now).all(|(had, has)| had.is(has))
         {
@@ -193,6 +208,10 @@ fn bind(subjects: &mut Subjects, binding: &Value) {
     let quoted = api::field::go_quote;
     let role_words = format!("{} {}", text("kind"), quoted(text("name")));
     let words: Arc<str> = format!("{kind} {} of {role_words}", quoted(&at)).into();
+    if name(binding).starts_with(CONTROLLERS) {
+        let grant = Grant { role: role.clone(), words: words.clone() };
+        subjects.entry(CONTROLLER_MANAGER.to_owned()).or_default().push(grant);
+    }
     for subject in binding["subjects"].as_array().into_iter().flatten() {
         let text = |field: &str| subject[field].as_str().unwrap_or_default();
         let key = match text("kind") {
@@ -233,6 +252,7 @@ mod tests {
             vec![
                 binding("", "all-nodes", "ClusterRole", "nodes", user("ann")),
                 binding("", "gone", "ClusterRole", "none", user("eve")),
+                binding("", "system:controller:x", "ClusterRole", "pods", account("x")),
             ],
             vec![
                 binding("n", "pods", "ClusterRole", "pods", json!({"kind": "Group", "name": "g"})),
@@ -254,6 +274,8 @@ mod tests {
             ("bob", "g", "pods", "", false),
             ("g", "", "pods", "n", false),
             (robot, "", "configmaps", "n", true),
+            ("system:kube-controller-manager", "", "pods", "m", true),
+            ("system:kube-controller-manager", "", "nodes", "", false),
             (robot, "", "configmaps", "m", false),
             ("system:serviceaccount:m:robot", "", "configmaps", "n", false),
         ] {

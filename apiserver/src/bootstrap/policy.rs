@@ -17,12 +17,14 @@
 //! annotation `rbac.authorization.kubernetes.io/autoupdate` says "false"
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation>).
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value, json};
 
 use crate::authz::rbac::GROUP;
 use crate::authz::rule::{Rule, missing};
 
-const TEXT: &str = include_str!("policy.txt");
+pub(super) const TEXT: &str = include_str!("policy.txt");
 /// Says whether the object is brought up to date at every start.
 const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
@@ -36,6 +38,18 @@ pub(super) fn objects() -> Vec<Value> {
         }
     }
     objects
+}
+
+/// The rules of the role for all nodes, which the node authorizer goes by: whoever changes the role
+/// itself changes what is bound to it, and not what a node is.
+pub(super) fn node_rules() -> &'static [Rule] {
+    static RULES: OnceLock<Vec<Rule>> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let role = objects().into_iter().find(|object| {
+            object["kind"] == "ClusterRole" && object["metadata"]["name"] == "system:node"
+        });
+        role.map(|role| Rule::all_of(&role)).unwrap_or_default()
+    })
 }
 
 fn head(line: &str) -> Value {

@@ -22,6 +22,9 @@ pub(crate) struct Object {
     labels: Box<[(Box<str>, Box<str>)]>,
     /// Values of the resource's selectable fields, in the table's order.
     fields: Box<[Box<str>]>,
+    /// What is stored, where a custom resource is shown otherwise: another schema may show more of
+    /// it. Only the version that is stored keeps it.
+    stored: Option<Box<[u8]>>,
 }
 
 impl Object {
@@ -35,9 +38,14 @@ impl Object {
         revision: Revision,
     ) -> Object {
         let mut parsed: Value = serde_json::from_slice(value).unwrap_or_default();
+        let mut kept = None;
         let encoded = if resource.is_view() || resource.is_custom() {
             parsed = resource.strategy.from_stored(parsed);
-            Encoded::new(event, &super::encoding::stored(&parsed), revision)
+            let shown = super::encoding::stored(&parsed);
+            if resource.is_custom() && !resource.is_view() && *shown != *value {
+                kept = Some(value.into());
+            }
+            Encoded::new(event, &shown, revision)
         } else {
             Encoded::new(event, value, revision)
         };
@@ -57,7 +65,19 @@ impl Object {
             .collect();
         let skip = u16::try_from(prefix.len()).expect("a prefix is a group and a plural");
         let message = OnceLock::new();
-        Object { full_key: key, skip, revision, encoded, message, labels, fields }
+        Object { full_key: key, skip, revision, encoded, message, labels, fields, stored: kept }
+    }
+
+    /// The same version as another row shows it. Exact if this row is that of the stored version.
+    pub(super) fn reread(&self, resource: &Resource, event: EventType) -> Object {
+        let (prefix, key) = (&self.full_key[..usize::from(self.skip)], self.full_key.clone());
+        match &self.stored {
+            Some(stored) => Object::read(resource, prefix, key, event, stored, self.revision),
+            None => {
+                let value = super::encoding::stored(&self.encoded.parse());
+                Object::read(resource, prefix, key, event, &value, self.revision)
+            }
+        }
     }
 
     /// The same content under another revision: what watchers are told when it leaves.
@@ -70,6 +90,7 @@ impl Object {
             message: OnceLock::new(),
             labels: self.labels.clone(),
             fields: self.fields.clone(),
+            stored: None,
         }
     }
 

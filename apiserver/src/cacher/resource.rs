@@ -1,6 +1,6 @@
 //! The cache of one resource: its objects now, its last changes, and who is watching.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use api::resources::{GroupResource, Resource};
@@ -199,6 +199,42 @@ impl Cacher {
         state.window_start = revision;
         state.revision = revision;
         state.lost = None;
+    }
+
+    /// [`Cacher::live_from`], with what `old`, a cache of the same objects in the version that is
+    /// stored, remembers: who has watched there goes on here, and misses nothing.
+    pub(super) fn live_after(&self, old: &Cacher, revision: Revision) {
+        self.live_from(revision);
+        let (remembered, start) = {
+            let state = old.state.read();
+            if state.lost.is_some() {
+                return;
+            }
+            (state.window.clone(), state.window_start)
+        };
+        let mut latest: HashMap<String, Arc<Object>> = HashMap::new();
+        let mut window = VecDeque::with_capacity(remembered.len());
+        for change in remembered {
+            let previous = change.previous.as_ref().map(|previous| {
+                let reread = || Arc::new(previous.reread(&self.resource, EventType::Modified));
+                latest.remove(previous.key()).unwrap_or_else(reread)
+            });
+            let object = Arc::new(change.object.reread(&self.resource, change.event));
+            if change.event != EventType::Deleted {
+                latest.insert(object.key().to_owned(), object.clone());
+            }
+            window.push_back(Arc::new(Change::new(change.event, object, previous)));
+        }
+        let mut state = self.state.write();
+        state.window_bytes = window.iter().map(|change| change.size()).sum();
+        state.window = window;
+        state.window_start = start;
+        // The same versions need not be held twice.
+        for object in latest.into_values() {
+            if state.objects.get(object.key()).is_some_and(|o| o.revision() == object.revision()) {
+                state.objects.insert(object);
+            }
+        }
     }
 
     /// Applies this resource's events of a batch, in order, and tells the watchers.

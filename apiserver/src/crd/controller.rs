@@ -2,7 +2,8 @@
 //!
 //! A pass looks at all definitions in the watch cache, oldest first (who came first keeps a name),
 //! and does nothing where nothing has changed. It runs once before the server answers, and then
-//! whenever a definition changes; a pass that fails is tried again.
+//! whenever a definition changes. What fails for one definition holds up no other, and is tried
+//! again with the next pass.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub(crate) struct Controller {
     changes: Subscription,
     /// What each served definition looked like when it was put into the registry.
     served: BTreeMap<String, Value>,
+    /// What is not structural about each definition, and of which spec (uid and generation) that is
+    /// true.
+    checked: BTreeMap<String, ((Value, Value), Option<String>)>,
     /// The definitions whose objects are being deleted.
     cleaned: BTreeMap<String, tokio::task::AbortHandle>,
     cleanups: JoinSet<()>,
@@ -59,10 +63,11 @@ impl Controller {
             definitions,
             changes,
             served: BTreeMap::new(),
+            checked: BTreeMap::new(),
             cleaned: BTreeMap::new(),
             cleanups: JoinSet::new(),
         };
-        controller.pass_or_log().await;
+        controller.pass().await;
         controller
     }
 
@@ -86,67 +91,90 @@ impl Controller {
             }
             failed = tokio::select! {
                 () = shutdown.cancelled() => break,
-                passed = self.pass_or_log() => !passed,
+                passed = self.pass() => !passed,
             };
         }
         self.cleanups.shutdown().await;
     }
 
-    async fn pass_or_log(&mut self) -> bool {
-        match self.pass().await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "cannot serve all custom resources yet, trying again");
-                false
-            }
-        }
-    }
-
-    async fn pass(&mut self) -> Result<(), Status> {
+    /// Passes over all definitions. One that fails is told of and does not hold up the others; true
+    /// if none did.
+    async fn pass(&mut self) -> bool {
         let mut all: Vec<Value> =
             self.definitions.now().objects.iter().map(|object| object.encoded().parse()).collect();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         all.sort_by_key(|definition| {
             let metadata = &definition["metadata"];
             (text(&metadata["creationTimestamp"]), text(&metadata["name"]))
         });
         let names: Vec<String> = all.iter().map(|d| text(&d["metadata"]["name"])).collect();
+        let mut passed = true;
         for gone in
             self.served.keys().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>()
         {
-            self.serve(&gone, Vec::new()).await?;
-            self.served.remove(&gone);
+            let ended = self.serve(&gone, Vec::new()).await;
+            if done(&gone, ended) {
+                self.served.remove(&gone);
+            } else {
+                passed = false;
+            }
         }
         self.cleaned.retain(|_, cleanup| !cleanup.is_finished());
-        for (n, name) in names.iter().enumerate() {
-            let definition = &all[n];
-            let others = all.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, other)| other);
-            let accepted = custom::accept(definition, others, now());
-            let deleting = definition["metadata"]["deletionTimestamp"].is_string();
-            if accepted.served {
-                self.serve_as_defined(name, definition).await?;
-            }
-            let status =
-                if deleting { custom::terminating(definition, now()) } else { accepted.status };
-            if status != definition["status"] {
-                all[n]["status"] = status.clone();
-                self.write_status(name, &status).await?;
-            }
-            if deleting && !self.cleaned.contains_key(name) {
-                let (context, definitions) = (self.context.clone(), self.definitions.clone());
-                let cleanup = cleanup::run(context, definitions, name.clone());
-                self.cleaned.insert(name.clone(), self.cleanups.spawn(cleanup));
-            }
+        self.checked.retain(|name, _| names.contains(name));
+        for n in 0..all.len() {
+            let outcome = self.one(&mut all, n).await;
+            passed &= done(&names[n], outcome);
+            if !passed { return false; }
+        }
+        passed
+    }
+
+    /// Serves the nth of all definitions as it asks for, and says so in its status. Later ones see
+    /// the names that it has got.
+    async fn one(&mut self, all: &mut [Value], n: usize) -> Result<(), Status> {
+        let name = text(&all[n]["metadata"]["name"]);
+        let violations = self.violations(&name, &all[n]);
+        let others = all.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, other)| other);
+        let accepted = custom::accept(&all[n], others, violations.as_deref(), now());
+        let had = std::mem::take(&mut all[n]["status"]);
+        all[n]["status"] = accepted.status;
+        let deleting = all[n]["metadata"]["deletionTimestamp"].is_string();
+        if accepted.served {
+            self.serve_as_defined(&name, &all[n]).await?;
+        }
+        if deleting {
+            all[n]["status"] = had.clone();
+            all[n]["status"] = custom::terminating(&all[n], now());
+        }
+        if all[n]["status"] != had {
+            self.write_status(&name, &all[n]["status"]).await?;
+        }
+        if deleting && !self.cleaned.contains_key(&name) {
+            let (context, definitions) = (self.context.clone(), self.definitions.clone());
+            let cleanup = cleanup::run(context, definitions, name.clone());
+            self.cleaned.insert(name, self.cleanups.spawn(cleanup));
         }
         Ok(())
+    }
+
+    /// What is not structural about a definition; looked for once per spec.
+    fn violations(&mut self, name: &str, definition: &Value) -> Option<String> {
+        let metadata = &definition["metadata"];
+        let spec = (metadata["uid"].clone(), metadata["generation"].clone());
+        if self.checked.get(name).is_none_or(|(checked, _)| *checked != spec) {
+            let found = custom::violations(definition);
+            self.checked.insert(name.to_owned(), (spec, found));
+        }
+        self.checked.get(name).and_then(|(_, found)| found.clone())
     }
 
     /// Makes the registry serve a definition, if it does not serve exactly that already.
     async fn serve_as_defined(&mut self, name: &str, definition: &Value) -> Result<(), Status> {
         let metadata = &definition["metadata"];
         let deleting = metadata["deletionTimestamp"].is_string();
-        let wanted =
-            json!({"uid": metadata["uid"], "spec": definition["spec"], "deleting": deleting});
+        let wanted = json!({
+            "uid": metadata["uid"], "spec": definition["spec"], "deleting": deleting,
+            "names": definition["status"]["acceptedNames"],
+        });
         if self.served.get(name) == Some(&wanted) {
             return Ok(());
         }
@@ -191,6 +219,18 @@ impl Controller {
             written => written.map(drop),
         }
     }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Tells of what could not be done for a definition.
+fn done(definition: &str, outcome: Result<(), Status>) -> bool {
+    if let Err(error) = &outcome {
+        tracing::warn!(definition, %error, "cannot serve a custom resource as defined yet, trying again");
+    }
+    outcome.is_ok()
 }
 
 /// A definition, to be written.

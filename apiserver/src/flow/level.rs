@@ -7,23 +7,50 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 /// Whose requests form a line: the schema, and what tells its flows apart.
-type FlowKey = (&'static str, String);
+type FlowKey = (Arc<str>, String);
+
+/// How many requests of a level are worked on, and how many may wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// How many are worked on at a time.
+    pub(super) seats: usize,
+    /// How many requests of one flow may wait: a flow is dealt a hand of queues.
+    pub(super) per_flow: usize,
+    /// How many requests may wait: all queues full.
+    pub(super) total: usize,
+}
+
+impl Bounds {
+    /// Of the `limitResponse` of a PriorityLevelConfiguration.
+    pub(super) fn read(seats: usize, response: &Value) -> Bounds {
+        let queuing = &response["queuing"];
+        let number = |field: &str| {
+            usize::try_from(queuing[field].as_u64().unwrap_or(0)).unwrap_or(usize::MAX)
+        };
+        let length = number("queueLengthLimit");
+        let per_flow = number("handSize").saturating_mul(length);
+        Bounds { seats, per_flow, total: number("queues").saturating_mul(length) }
+    }
+}
 
 /// The seats of one level.
 pub(super) struct Level {
-    seats: usize,
-    /// How many requests of one flow may wait.
-    per_flow: usize,
-    /// How many requests may wait.
-    total: usize,
     state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Level {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Level")
+    }
 }
 
 #[derive(Default)]
 struct State {
+    bounds: Bounds,
     taken: usize,
     waiting: usize,
     next_ticket: u64,
@@ -69,26 +96,42 @@ impl Drop for Place<'_> {
 }
 
 impl Level {
-    pub(super) fn new(seats: usize, per_flow: usize, total: usize) -> Level {
-        Level { seats, per_flow, total, state: Mutex::default() }
+    pub(super) fn new(bounds: Bounds) -> Level {
+        Level { state: Mutex::new(State { bounds, ..State::default() }) }
     }
 
     #[cfg(test)]
     pub(super) fn seats(&self) -> usize {
-        self.seats
+        self.state.lock().bounds.seats
+    }
+
+    /// Changes the bounds. Whoever waits gets the seats that are more; if there are less, those
+    /// that are taken are given back first.
+    pub(super) fn resize(self: &Arc<Self>, bounds: Bounds) {
+        let more = {
+            let mut state = self.state.lock();
+            state.bounds = bounds;
+            let more = bounds.seats.saturating_sub(state.taken).min(state.waiting);
+            state.taken += more;
+            more
+        };
+        for _ in 0..more {
+            self.pass_on();
+        }
     }
 
     /// Waits for a seat.
-    pub(super) async fn enter(self: &Arc<Self>, flow: (&'static str, &str)) -> Result<Seat, Full> {
+    pub(super) async fn enter(self: &Arc<Self>, flow: (&Arc<str>, &str)) -> Result<Seat, Full> {
         let (place, seat) = {
             let mut state = self.state.lock();
-            if state.taken < self.seats {
+            let bounds = state.bounds;
+            if state.taken < bounds.seats {
                 state.taken += 1;
                 return Ok(Seat(Some(self.clone())));
             }
-            let flow = (flow.0, flow.1.to_owned());
+            let flow = (flow.0.clone(), flow.1.to_owned());
             let before = state.lines.get(&flow).map_or(0, VecDeque::len);
-            if state.waiting >= self.total || before >= self.per_flow {
+            if state.waiting >= bounds.total || before >= bounds.per_flow {
                 return Err(Full);
             }
             let (sender, receiver) = oneshot::channel();
@@ -106,7 +149,7 @@ impl Level {
         loop {
             let next = {
                 let mut state = self.state.lock();
-                let next = state.next();
+                let next = if state.taken > state.bounds.seats { None } else { state.next() };
                 if next.is_none() {
                     state.taken -= 1;
                 }
@@ -166,14 +209,42 @@ mod tests {
 
     use super::*;
 
+    fn level(seats: usize, per_flow: usize, total: usize) -> Arc<Level> {
+        Arc::new(Level::new(Bounds { seats, per_flow, total }))
+    }
+
+    fn schema() -> Arc<str> {
+        "s".into()
+    }
+
+    #[tokio::test]
+    async fn seats_come_and_go() {
+        let (level, schema) = (level(1, 10, 10), schema());
+        let first = level.enter((&schema, "a")).await.expect("a seat");
+        let mut waiting = Box::pin(level.enter((&schema, "b")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        level.resize(Bounds { seats: 2, per_flow: 10, total: 10 });
+        let second = waiting.now_or_never().expect("a turn").expect("a seat");
+        level.resize(Bounds { seats: 1, per_flow: 10, total: 10 });
+        let mut waiting = Box::pin(level.enter((&schema, "c")));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(waiting.as_mut().now_or_never().is_none(), "one seat too many was taken");
+        drop(second);
+        let third = waiting.now_or_never().expect("a turn").expect("a seat");
+        drop(third);
+        assert_eq!(level.state.lock().taken, 0);
+    }
+
     #[tokio::test]
     async fn lines_are_served_in_turn() {
-        let level = Arc::new(Level::new(1, 10, 10));
-        let first = level.enter(("s", "a")).await.expect("a seat");
+        let schema = schema();
+        let level = level(1, 10, 10);
+        let first = level.enter((&schema, "a")).await.expect("a seat");
         let mut waiting: Vec<_> = ["a", "a", "a", "b", "c"]
             .into_iter()
             .enumerate()
-            .map(|(n, flow)| ((n, flow), Box::pin(level.enter(("s", flow)))))
+            .map(|(n, flow)| ((n, flow), Box::pin(level.enter((&schema, flow)))))
             .collect();
         for (_, entering) in &mut waiting {
             assert!(entering.as_mut().now_or_never().is_none());
@@ -205,11 +276,12 @@ mod tests {
 
     #[tokio::test]
     async fn lines_have_an_end() {
-        let level = Arc::new(Level::new(1, 2, 3));
-        let seat = level.enter(("s", "a")).await.expect("a seat");
+        let schema = schema();
+        let level = level(1, 2, 3);
+        let seat = level.enter((&schema, "a")).await.expect("a seat");
         let enter = |flow| {
-            let level = level.clone();
-            let mut entering = Box::pin(async move { level.enter(("s", flow)).await });
+            let (level, schema) = (level.clone(), schema.clone());
+            let mut entering = Box::pin(async move { level.enter((&schema, flow)).await });
             (entering.as_mut().now_or_never(), entering)
         };
         let waiting: Vec<_> = ["a", "a"].map(enter).into();
@@ -229,10 +301,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_level_without_lines_refuses() {
-        let level = Arc::new(Level::new(1, 0, 0));
-        let seat = level.enter(("s", "a")).await.expect("a seat");
-        assert!(matches!(level.enter(("s", "b")).await, Err(Full)));
+        let schema = schema();
+        let level = level(1, 0, 0);
+        let seat = level.enter((&schema, "a")).await.expect("a seat");
+        assert!(matches!(level.enter((&schema, "b")).await, Err(Full)));
         drop(seat);
-        assert!(level.enter(("s", "b")).await.is_ok());
+        assert!(level.enter((&schema, "b")).await.is_ok());
     }
 }

@@ -1,42 +1,13 @@
-//! To which level and flow a request belongs: the FlowSchemas and PriorityLevelConfigurations that
-//! every Kubernetes cluster has (k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap).
+//! FlowSchemas: to which level and flow a request belongs.
+//! Source: k8s.io/apiserver/pkg/util/flowcontrol/rule.go.
+
+use serde_json::Value;
 
 use crate::authz::Attributes;
 use crate::user::User;
 
-/// A level whose seats are limited. The level `exempt` has no limit, and is none of these.
-#[derive(Debug)]
-pub(super) struct PriorityLevel {
-    pub(super) name: &'static str,
-    /// Its part of all seats.
-    pub(super) shares: usize,
-    /// Who finds no seat waits, or else is refused.
-    pub(super) queuing: Option<Queuing>,
-}
-
-/// The lines of a level.
-#[derive(Debug)]
-pub(super) struct Queuing {
-    pub(super) queues: usize,
-    pub(super) length: usize,
-}
-
-const fn queued(name: &'static str, shares: usize, queues: usize) -> PriorityLevel {
-    PriorityLevel { name, shares, queuing: Some(Queuing { queues, length: 50 }) }
-}
-
-pub(super) const LEVELS: [PriorityLevel; 7] = [
-    PriorityLevel { name: "catch-all", shares: 5, queuing: None },
-    queued("global-default", 20, 128),
-    queued("leader-election", 10, 16),
-    queued("node-high", 40, 64),
-    queued("system", 30, 64),
-    queued("workload-high", 40, 128),
-    queued("workload-low", 100, 128),
-];
-
 /// By what the flows of a schema differ.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Distinguisher {
     Nothing,
     User,
@@ -46,250 +17,234 @@ pub(super) enum Distinguisher {
 /// Whose requests.
 #[derive(Debug)]
 enum Subject {
-    Group(&'static str),
-    User(&'static str),
-    /// All ServiceAccounts of a namespace.
-    ServiceAccounts(&'static str),
+    Group(String),
+    User(String),
+    /// A ServiceAccount by namespace and name; the name `*` is all of the namespace.
+    ServiceAccount(String, String),
 }
 
-/// Which of their requests.
+/// Which requests for resources.
 #[derive(Debug)]
-enum Rule {
-    Everything,
-    /// Asking whether the server is well.
-    Probes,
-    /// Leases, by these verbs; none are all.
-    Leases(&'static [&'static str]),
-    /// Nodes, with their status.
-    Nodes,
+struct ResourceRule {
+    verbs: Vec<String>,
+    groups: Vec<String>,
+    resources: Vec<String>,
+    /// Requests without a namespace.
+    cluster: bool,
+    namespaces: Vec<String>,
 }
 
-/// A class of requests.
+/// Which requests for paths.
+#[derive(Debug)]
+struct PathRule {
+    verbs: Vec<String>,
+    urls: Vec<String>,
+}
+
+/// Whose requests, and which of theirs.
+#[derive(Debug)]
+struct Rule {
+    subjects: Vec<Subject>,
+    resources: Vec<ResourceRule>,
+    paths: Vec<PathRule>,
+}
+
+/// A FlowSchema, ready to be compared with requests.
 #[derive(Debug)]
 pub(super) struct FlowSchema {
-    pub(super) name: &'static str,
-    pub(super) level: &'static str,
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// The name of its priority level.
+    pub(super) level: String,
     pub(super) distinguisher: Distinguisher,
-    subjects: &'static [Subject],
-    rules: &'static [Rule],
+    /// The lowest is tried first.
+    precedence: i64,
+    rules: Vec<Rule>,
 }
 
-const ANYBODY: &[Subject] =
-    &[Subject::Group("system:unauthenticated"), Subject::Group("system:authenticated")];
-const KUBE_SYSTEM: Subject = Subject::ServiceAccounts("kube-system");
-const CONTROLLERS: Subject = Subject::User("system:kube-controller-manager");
-const SCHEDULER: Subject = Subject::User("system:kube-scheduler");
-const NODES: Subject = Subject::Group("system:nodes");
-const CATCH_ALL: FlowSchema = schema("catch-all", "catch-all", Distinguisher::User, ANYBODY);
-
-/// A schema for everything that its subjects ask for.
-const fn schema(
-    name: &'static str,
-    level: &'static str,
-    distinguisher: Distinguisher,
-    subjects: &'static [Subject],
-) -> FlowSchema {
-    FlowSchema { name, level, distinguisher, subjects, rules: &[Rule::Everything] }
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
-/// In the order in which they are tried.
-pub(super) const SCHEMAS: [FlowSchema; 11] = [
-    schema("exempt", "exempt", Distinguisher::Nothing, &[Subject::Group("system:masters")]),
-    FlowSchema {
-        rules: &[Rule::Probes],
-        ..schema("probes", "exempt", Distinguisher::Nothing, ANYBODY)
-    },
-    FlowSchema {
-        rules: &[Rule::Leases(&["get", "create", "update"])],
-        ..schema(
-            "system-leader-election",
-            "leader-election",
-            Distinguisher::User,
-            &[CONTROLLERS, SCHEDULER, KUBE_SYSTEM],
-        )
-    },
-    FlowSchema {
-        rules: &[Rule::Nodes, Rule::Leases(&[])],
-        ..schema("system-node-high", "node-high", Distinguisher::User, &[NODES])
-    },
-    schema("system-nodes", "system", Distinguisher::User, &[NODES]),
-    schema("kube-controller-manager", "workload-high", Distinguisher::Namespace, &[CONTROLLERS]),
-    schema("kube-scheduler", "workload-high", Distinguisher::Namespace, &[SCHEDULER]),
-    schema(
-        "kube-system-service-accounts",
-        "workload-high",
-        Distinguisher::Namespace,
-        &[KUBE_SYSTEM],
-    ),
-    schema(
-        "service-accounts",
-        "workload-low",
-        Distinguisher::User,
-        &[Subject::Group("system:serviceaccounts")],
-    ),
-    schema("global-default", "global-default", Distinguisher::User, ANYBODY),
-    CATCH_ALL,
-];
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
 
-/// The schema of a request, and by what its flow is told from the schema's others. Pure.
-pub(super) fn classify<'a>(
-    user: &'a User,
-    request: &Attributes<'a>,
-) -> (&'static FlowSchema, &'a str) {
-    const LAST: &FlowSchema = &CATCH_ALL;
-    let found = SCHEMAS.iter().find(|schema| {
-        schema.subjects.iter().any(|subject| subject.is(user))
-            && schema.rules.iter().any(|rule| rule.covers(request))
-    });
-    let schema = found.unwrap_or(LAST);
-    let flow = match (&schema.distinguisher, request) {
-        (Distinguisher::User, _) => user.name(),
-        (Distinguisher::Namespace, Attributes::Resource { namespace, .. }) => namespace,
-        _ => "",
-    };
-    (schema, flow)
+fn each<T>(list: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
+    list.as_array().into_iter().flatten().map(read).collect()
+}
+
+fn has(list: &[String], what: &str) -> bool {
+    list.iter().any(|item| item == "*" || item == what)
+}
+
+impl FlowSchema {
+    /// Reads an object.
+    pub(super) fn read(object: &Value) -> FlowSchema {
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        FlowSchema {
+            name: text(&metadata["name"]),
+            uid: text(&metadata["uid"]),
+            level: text(&spec["priorityLevelConfiguration"]["name"]),
+            distinguisher: match spec["distinguisherMethod"]["type"].as_str() {
+                Some("ByUser") => Distinguisher::User,
+                Some("ByNamespace") => Distinguisher::Namespace,
+                _ => Distinguisher::Nothing,
+            },
+            precedence: spec["matchingPrecedence"].as_i64().unwrap_or(i64::MAX),
+            rules: each(&spec["rules"], Rule::read),
+        }
+    }
+
+    /// In which order schemas are tried.
+    pub(super) fn order(&self) -> (i64, &str) {
+        (self.precedence, &self.name)
+    }
+
+    /// Whether a request is of this schema. Pure.
+    pub(super) fn covers(&self, user: &User, request: &Attributes<'_>) -> bool {
+        self.rules.iter().any(|rule| {
+            rule.covers(request) && rule.subjects.iter().any(|subject| subject.is(user))
+        })
+    }
+
+    /// By what a request's flow is told from the schema's others.
+    pub(super) fn flow<'a>(&self, user: &'a User, request: &Attributes<'a>) -> &'a str {
+        match (self.distinguisher, request) {
+            (Distinguisher::User, _) => user.name(),
+            (Distinguisher::Namespace, Attributes::Resource { namespace, .. }) => namespace,
+            _ => "",
+        }
+    }
 }
 
 impl Subject {
+    fn read(subject: &Value) -> Subject {
+        match subject["kind"].as_str() {
+            Some("User") => Subject::User(text(&subject["user"]["name"])),
+            Some("ServiceAccount") => {
+                let account = &subject["serviceAccount"];
+                Subject::ServiceAccount(text(&account["namespace"]), text(&account["name"]))
+            }
+            _ => Subject::Group(text(&subject["group"]["name"])),
+        }
+    }
+
     fn is(&self, user: &User) -> bool {
         match self {
-            Subject::Group(group) => user.is_in(group),
-            Subject::User(name) => user.name() == *name,
-            Subject::ServiceAccounts(namespace) => user
+            Subject::Group(group) => group == "*" || user.is_in(group),
+            Subject::User(name) => name == "*" || user.name() == name,
+            Subject::ServiceAccount(namespace, name) => user
                 .name()
                 .strip_prefix("system:serviceaccount:")
                 .and_then(|account| account.split_once(':'))
-                .is_some_and(|(of, _)| of == *namespace),
+                .is_some_and(|(of, account)| of == namespace && (name == "*" || account == name)),
         }
     }
 }
 
 impl Rule {
+    fn read(rule: &Value) -> Rule {
+        let resource = |rule: &Value| ResourceRule {
+            verbs: texts(&rule["verbs"]),
+            groups: texts(&rule["apiGroups"]),
+            resources: texts(&rule["resources"]),
+            cluster: rule["clusterScope"] == true,
+            namespaces: texts(&rule["namespaces"]),
+        };
+        let path = |rule: &Value| PathRule {
+            verbs: texts(&rule["verbs"]),
+            urls: texts(&rule["nonResourceURLs"]),
+        };
+        Rule {
+            subjects: each(&rule["subjects"], Subject::read),
+            resources: each(&rule["resourceRules"], resource),
+            paths: each(&rule["nonResourceRules"], path),
+        }
+    }
+
     fn covers(&self, request: &Attributes<'_>) -> bool {
-        match (self, request) {
-            (Rule::Everything, _) => true,
-            (Rule::Probes, Attributes::Path { verb, path }) => {
-                *verb == "get" && matches!(*path, "/healthz" | "/readyz" | "/livez")
+        match *request {
+            Attributes::Resource { verb, group, resource, namespace, .. } => {
+                self.resources.iter().any(|rule| {
+                    has(&rule.verbs, verb)
+                        && has(&rule.groups, group)
+                        && has(&rule.resources, resource)
+                        && if namespace.is_empty() {
+                            rule.cluster
+                        } else {
+                            has(&rule.namespaces, namespace)
+                        }
+                })
             }
-            (Rule::Leases(verbs), Attributes::Resource { group, resource, verb, .. }) => {
-                *group == "coordination.k8s.io"
-                    && *resource == "leases"
-                    && (verbs.is_empty() || verbs.contains(verb))
-            }
-            (Rule::Nodes, Attributes::Resource { group, resource, .. }) => {
-                group.is_empty() && matches!(*resource, "nodes" | "nodes/status")
-            }
-            _ => false,
+            Attributes::Path { verb, path } => self.paths.iter().any(|rule| {
+                let below = |url: &String| {
+                    url.strip_suffix('*').is_some_and(|start| path.starts_with(start))
+                };
+                has(&rule.verbs, verb) && (has(&rule.urls, path) || rule.urls.iter().any(below))
+            }),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
 
-    fn resource<'a>(verb: &'a str, group: &'a str, resource: &'a str) -> Attributes<'a> {
-        Attributes::Resource { verb, group, resource, namespace: "shop", name: "" }
-    }
-
     #[test]
-    fn requests_have_a_schema_and_a_flow() {
-        let user = |name: &str, groups: &[&str]| {
-            User::new(name, groups.iter().map(|group| (*group).to_owned()).collect())
+    fn rules_choose_requests() {
+        let schema = FlowSchema::read(&json!({"metadata": {"name": "s", "uid": "1"}, "spec": {
+            "priorityLevelConfiguration": {"name": "l"}, "matchingPrecedence": 5,
+            "distinguisherMethod": {"type": "ByNamespace"},
+            "rules": [
+                {"subjects": [{"kind": "User", "user": {"name": "ann"}}],
+                 "resourceRules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"],
+                    "namespaces": ["n"]}]},
+                {"subjects": [{"kind": "Group", "group": {"name": "staff"}}],
+                 "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["nodes"],
+                    "clusterScope": true}],
+                 "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/health/*", "/x"]}]},
+                {"subjects": [{"kind": "ServiceAccount",
+                    "serviceAccount": {"namespace": "n", "name": "robot"}}],
+                 "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]}}));
+        assert_eq!((schema.order(), &*schema.level), ((5, "s"), "l"));
+        let user = |name: &str, group: &str| User::new(name, vec![group.to_owned()]);
+        let (ann, bob) = (user("ann", "x"), user("bob", "staff"));
+        let robot = user("system:serviceaccount:n:robot", "x");
+        let other = user("system:serviceaccount:n:other", "x");
+        let pods = |verb, namespace| Attributes::Resource {
+            verb,
+            group: "",
+            resource: "pods",
+            namespace,
+            name: "",
         };
-        let (admin, alice) = (user("admin", &["system:masters"]), user("alice", &[]));
-        let scheduler = user("system:kube-scheduler", &[]);
-        let node = user("system:node:n1", &["system:nodes"]);
-        let dns = "system:serviceaccount:kube-system:dns";
-        let app = "system:serviceaccount:shop:app";
-        let accounts = |name| user(name, &["system:serviceaccounts"]);
-        let (dns_user, app_user) = (accounts(dns), accounts(app));
-        let stranger = User::anonymous();
-        let nobody = User::exactly("nobody", Vec::new());
-        let probe = Attributes::Path { verb: "get", path: "/readyz" };
-        let version = Attributes::Path { verb: "get", path: "/version" };
-        let pods = || resource("list", "", "pods");
-        let lease = |verb| resource(verb, "coordination.k8s.io", "leases");
+        let nodes = Attributes::Resource {
+            verb: "list",
+            group: "",
+            resource: "nodes",
+            namespace: "",
+            name: "",
+        };
+        let path = |path| Attributes::Path { verb: "get", path };
         for (user, request, want) in [
-            (&admin, pods(), ("exempt", "")),
-            (&stranger, probe, ("probes", "")),
-            (&stranger, version, ("global-default", "system:anonymous")),
-            (&scheduler, lease("update"), ("system-leader-election", "system:kube-scheduler")),
-            (&scheduler, lease("list"), ("kube-scheduler", "shop")),
-            (&scheduler, pods(), ("kube-scheduler", "shop")),
-            (&node, lease("patch"), ("system-node-high", "system:node:n1")),
-            (&node, resource("patch", "", "nodes/status"), ("system-node-high", "system:node:n1")),
-            (&node, pods(), ("system-nodes", "system:node:n1")),
-            (&dns_user, pods(), ("kube-system-service-accounts", "shop")),
-            (&dns_user, lease("get"), ("system-leader-election", dns)),
-            (&app_user, pods(), ("service-accounts", app)),
-            (&app_user, lease("get"), ("service-accounts", app)),
-            (&alice, pods(), ("global-default", "alice")),
-            (&nobody, pods(), ("catch-all", "nobody")),
+            (&ann, pods("get", "n"), true),
+            (&ann, pods("list", "n"), false),
+            (&ann, pods("get", "m"), false),
+            (&ann, pods("get", ""), false),
+            (&bob, pods("get", "n"), false),
+            (&bob, nodes, true),
+            (&ann, nodes, false),
+            (&bob, path("/health/a"), true),
+            (&bob, path("/x"), true),
+            (&bob, path("/xy"), false),
+            (&robot, path("/any"), true),
+            (&other, path("/any"), false),
         ] {
-            let (schema, flow) = classify(user, &request);
-            assert_eq!((schema.name, flow), want, "{} {request:?}", user.name());
+            assert_eq!(schema.covers(user, &request), want, "{} {request:?}", user.name());
         }
-    }
-
-    /// The objects that a real server makes in every cluster say the same.
-    #[test]
-    fn schemas_and_levels_are_the_recorded_ones() {
-        let records = include_str!("../../../fixtures/wire/bootstrap.jsonl");
-        let recorded = |name: &str| -> Vec<Value> {
-            let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-            let record = records.into_iter().find(|record| record["name"] == name);
-            let items = record.expect("a record")["response"]["items"].take();
-            let mut items: Vec<Value> = items.as_array().expect("items").clone();
-            // What the recording had made itself.
-            items.retain(|item| item["metadata"]["name"] != "min");
-            items
-        };
-        let mut schemas = recorded("flowschemas");
-        schemas.sort_by_key(|item| {
-            let precedence = item["spec"]["matchingPrecedence"].as_i64();
-            (precedence, item["metadata"]["name"].to_string())
-        });
-        let told: Vec<_> = schemas
-            .iter()
-            .map(|item| {
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let spec = &item["spec"];
-                (
-                    text(&item["metadata"]["name"]),
-                    text(&spec["priorityLevelConfiguration"]["name"]),
-                    text(&spec["distinguisherMethod"]["type"]),
-                )
-            })
-            .collect();
-        let ours: Vec<_> = SCHEMAS
-            .iter()
-            .map(|schema| {
-                let method = match schema.distinguisher {
-                    Distinguisher::Nothing => "",
-                    Distinguisher::User => "ByUser",
-                    Distinguisher::Namespace => "ByNamespace",
-                };
-                (schema.name.to_owned(), schema.level.to_owned(), method.to_owned())
-            })
-            .collect();
-        assert_eq!(ours, told);
-        for item in recorded("prioritylevels") {
-            let limited = &item["spec"]["limited"];
-            let level = LEVELS.iter().find(|level| item["metadata"]["name"] == level.name);
-            let Some(level) = level else {
-                assert_eq!(item["spec"]["type"], "Exempt", "{item}");
-                continue;
-            };
-            assert_eq!(limited["nominalConcurrencyShares"], level.shares, "{}", level.name);
-            let queuing = &limited["limitResponse"]["queuing"];
-            let have = level.queuing.as_ref().map(|queuing| (queuing.queues, queuing.length));
-            let number = |field: &str| {
-                queuing[field].as_u64().and_then(|number| usize::try_from(number).ok())
-            };
-            assert_eq!(have, number("queues").zip(number("queueLengthLimit")), "{}", level.name);
-        }
+        assert_eq!(schema.flow(&ann, &pods("get", "n")), "n");
     }
 }

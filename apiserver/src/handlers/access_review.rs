@@ -67,7 +67,7 @@ pub(super) fn rules(context: &Context, spec: &Value, user: &User) -> Value {
         resources.push(json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
         paths.push(json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
     }
-    for rule in context.policies.index(context).rules(user, namespace) {
+    for rule in context.policies.index().rules(user, namespace) {
         let list = if rule.urls.is_empty() { &mut resources } else { &mut paths };
         let shown = rule.to_value();
         if !list.contains(&shown) {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::create;
 use super::update::check_name;
+use crate::admission;
 use crate::authz::{Attributes, authorize, escalation};
 use crate::context::{Context, now};
 use crate::dispatch::Target;
@@ -49,6 +50,7 @@ pub(super) async fn apply(
         let changed = writing::change(context, target, write, |live| {
             let object = merge(live)?;
             escalation::check(context, target, &object, live, &request.user)?;
+            admission::change(context, target, part, (&object, live), &request.user)?;
             merged = object.clone();
             Ok(object)
         })

@@ -24,16 +24,18 @@ pub(crate) async fn bind(context: &Context, target: &Target, request: &mut Reque
     let row = row.expect("bindings are a row of the built-in table");
     let decoded = api::decode::decode(row, &body)?;
     let warnings = judge(row, options.validation, decoded.problems)?;
-    let binding = decoded.object;
+    let mut binding = decoded.object;
     let pods = context.core("pods");
-    let given = binding["metadata"]["name"].as_str().unwrap_or_default();
-    let name = if target.name.is_empty() { given } else { target.name.as_str() };
+    let given = binding["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let name = if target.name.is_empty() { given.as_str() } else { target.name.as_str() };
     if !given.is_empty() && given != name {
         return Err(Status::bad_request(format!(
             "the name of the object ({given}) does not match the name on the URL ({name})"
         )));
     }
     check_target(&binding)?;
+    let node = binding["target"]["name"].as_str().unwrap_or_default().to_owned();
+    crate::admission::add_topology(context, &node, &mut binding);
     check_metadata(&binding, name)?;
     let pod = Target {
         resource: pods.resource().clone(),

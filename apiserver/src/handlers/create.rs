@@ -50,10 +50,12 @@ pub(crate) async fn new(
     let now = now();
     let dry_run = write.dry_run();
     admission::namespace(context, target, &object).await?;
+    admission::by_node(target, Part::Main, (&object, &Value::Null), user)?;
     // What admission and the strategy add belongs to nobody.
     write.track(resource, &Value::Null, &mut object);
     admission::complete(target, &mut object);
     admission::service_account::admit(context, target, &mut object).await?;
+    admission::create(context, target, &mut object).await?;
     let mut last = String::new();
     for _ in 0..NAMES {
         let mut object = object.clone();
@@ -62,6 +64,10 @@ pub(crate) async fn new(
         admission::requester(target, &mut object, user);
         escalation::check(context, target, &object, &Value::Null, user)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if last.is_empty() {
+            // Another name costs no more.
+            admission::quota::charge(context, target, &object, &Value::Null, dry_run).await?;
+        }
         let allocated = context.allocators.create(target, &mut object, dry_run).await?;
         let key = full_key(target, &name);
         if dry_run {

@@ -32,6 +32,7 @@ use plan::{Action, plan};
 /// Deletes an object.
 pub(crate) async fn delete(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = DeleteOptions::read(target, request).await?;
+    crate::admission::removal_by_node(context, target, &request.user, "delete")?;
     let (object, removed) = one(context, target, &options).await?;
     let value: Value = serde_json::from_slice(&object).unwrap_or_default();
     if !removed || target.resource.shows_deleted() {

@@ -49,8 +49,8 @@ pub(crate) async fn delete_collection(
     if let Some(shower) = shower {
         return Ok(answer(StatusCode::OK, &shower.values(&items, meta)));
     }
-    // The kind of the list tells that of its items.
-    for item in &mut items {
+    // The kind of the list tells that of its items; custom resources say it themselves.
+    for item in items.iter_mut().filter(|_| !target.resource.is_custom()) {
         api::meta::remove(item, "kind");
         api::meta::remove(item, "apiVersion");
     }

@@ -33,6 +33,7 @@ pub(super) async fn create(context: &Context, target: &Target, request: &mut Req
     if eviction["metadata"]["name"] != target.name.as_str() {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    crate::admission::removal_by_node(context, target, &request.user, "evict")?;
     let mut deletion = DeleteOptions::parse(target, &eviction["deleteOptions"])?;
     let pod: Value = fresh(context, target).await?.encoded().parse();
     deletion.check(target, &pod)?;

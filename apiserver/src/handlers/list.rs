@@ -55,8 +55,10 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
         None if accepted.media == Media::Yaml => {
             let bare = |object: &Arc<Object>| {
                 let mut item = object.encoded().parse();
-                api::meta::remove(&mut item, "kind");
-                api::meta::remove(&mut item, "apiVersion");
+                if !target.resource.is_custom() {
+                    api::meta::remove(&mut item, "kind");
+                    api::meta::remove(&mut item, "apiVersion");
+                }
                 item
             };
             let list = json!({
@@ -72,7 +74,7 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
                 target.resource.api_version(),
                 Value::Object(meta),
             );
-            let body = Body::list(ListBody::new(head.into(), page.items));
+            let body = Body::list(ListBody::new(&target.resource, head.into(), page.items));
             Ok(json_body(StatusCode::OK, body))
         }
     }

@@ -78,6 +78,8 @@ impl PageToken {
 
 #[cfg(test)]
 mod tests {
+    use proptest::test_runner::Config as ProptestConfig;
+
     use super::*;
 
     #[test]
@@ -89,6 +91,24 @@ mod tests {
         assert!("default/web\0" > "default/web" && "default/web\0" < "default/web-0");
         for bad in ["zzz", "!", "", "e30"] {
             assert_eq!(PageToken::decode(bad).unwrap_err().code, 400, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_key_comes_back_and_any_text_is_read_or_refused(key in ".{1,30}", text in ".{0,40}", at in -5..5_i64) {
+            let token = PageToken::after(&key, (at > 0).then_some(Revision(at)));
+            proptest::prop_assert_eq!(PageToken::decode(&token.encode()), Ok(token));
+            for json in [text.clone(), format!(r#"{{"v":"meta.k8s.io/v1","rv":{at},"start":{text:?}}}"#)] {
+                if let Err(status) = PageToken::decode(&URL_SAFE_NO_PAD.encode(json)) {
+                    proptest::prop_assert_eq!(status.code, 400);
+                }
+            }
+            if let Err(status) = PageToken::decode(&text) {
+                proptest::prop_assert_eq!(status.code, 400);
+            }
         }
     }
 }

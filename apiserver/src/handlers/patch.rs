@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use serde_json::Value;
 
+use crate::admission;
 use crate::authz::escalation;
 use crate::context::Context;
 use crate::dispatch::Target;
@@ -49,6 +50,7 @@ pub(super) async fn part(
         let decoded = api::decode::check(&target.resource, new)?;
         problems = judge(options.validation, kind, &body, decoded.problems)?;
         escalation::check(context, target, &decoded.object, current, &request.user)?;
+        admission::change(context, target, part, (&decoded.object, current), &request.user)?;
         patched = decoded.object.clone();
         Ok(decoded.object)
     })

@@ -19,8 +19,12 @@ use crate::writing::{self, Part, Write};
 
 /// The Scale of the workload.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
-    let object = fresh(context, target).await?;
-    Ok(json(StatusCode::OK, &target.resource.strategy.scale_of(&object.encoded().parse())))
+    let object = fresh(context, target).await?.encoded().parse();
+    let strategy = &target.resource.strategy;
+    match strategy.scale_lacks(&object) {
+        Some(problem) => Err(Status::internal_error(problem)),
+        None => Ok(json(StatusCode::OK, &strategy.scale_of(&object))),
+    }
 }
 
 /// Sets the replicas to those of a Scale.

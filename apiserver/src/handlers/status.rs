@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 
+use crate::admission;
 use crate::context::Context;
 use crate::dispatch::Target;
 use crate::request::Request;
@@ -25,7 +26,11 @@ pub(super) async fn replace(
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, warnings) = super::update::read(target, request, &options).await?;
     let write = Write::new(part, &options);
-    let written = writing::change(context, target, write, |_| Ok(object.clone())).await?;
+    let written = writing::change(context, target, write, |current| {
+        admission::change(context, target, part, (&object, current), &request.user)?;
+        Ok(object.clone())
+    })
+    .await?;
     answered(written, StatusCode::OK, &warnings)
 }
 

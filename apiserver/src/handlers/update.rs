@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::create;
+use crate::admission;
 use crate::authz::escalation;
 use crate::context::Context;
 use crate::dispatch::Target;
@@ -21,6 +22,7 @@ pub(crate) async fn update(context: &Context, target: &Target, request: &mut Req
     let write = Write::new(Part::Main, &options);
     let replaced = writing::change(context, target, write, |current| {
         escalation::check(context, target, &object, current, &request.user)?;
+        admission::change(context, target, Part::Main, (&object, current), &request.user)?;
         Ok(object.clone())
     })
     .await;

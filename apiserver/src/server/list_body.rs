@@ -18,8 +18,10 @@ const BLOCK: usize = 64 * 1024;
 
 /// How the objects of a list are encoded.
 enum Style {
-    /// Separated by commas, without kind and apiVersion.
+    /// Separated by commas, without kind and apiVersion: those of the list tell them.
     Json,
+    /// Separated by commas, whole, as custom resources are listed.
+    Whole,
     /// As messages of the resource's type, each with its length before it.
     Protobuf(Arc<Resource>),
 }
@@ -36,11 +38,15 @@ pub(crate) struct ListBody {
 
 impl ListBody {
     /// A list in JSON that begins with `head`, which ends in `"items":[`.
-    pub(crate) fn new(head: Bytes, items: Vec<Arc<Object>>) -> ListBody {
+    pub(crate) fn new(resource: &Resource, head: Bytes, items: Vec<Arc<Object>>) -> ListBody {
         let commas = items.len().saturating_sub(1);
-        let items_length: usize = items.iter().map(|item| 1 + item.encoded().item().len()).sum();
-        let length = commas + items_length;
-        ListBody::assembled(Style::Json, head, items, length, b"]}\n")
+        let style = if resource.is_custom() { Style::Whole } else { Style::Json };
+        let length_of = |item: &Arc<Object>| match style {
+            Style::Whole => item.encoded().bytes().len(),
+            _ => 1 + item.encoded().item().len(),
+        };
+        let length = commas + items.iter().map(length_of).sum::<usize>();
+        ListBody::assembled(style, head, items, length, b"]}\n")
     }
 
     /// A list in protobuf. `metadata` is its ListMeta. Encodes the objects that have not been
@@ -93,6 +99,12 @@ impl ListBody {
                 Style::Json => {
                     block.extend_from_slice(if first { b"{" } else { b",{" });
                     block.extend_from_slice(item.encoded().item());
+                }
+                Style::Whole => {
+                    if !first {
+                        block.extend_from_slice(b",");
+                    }
+                    block.extend_from_slice(item.encoded().bytes());
                 }
                 Style::Protobuf(resource) => {
                     let message = item.message(&resource.schema_type);

@@ -8,7 +8,7 @@ use crate::server::TestServer;
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
-fn request() -> Value {
+pub(crate) fn request() -> Value {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     let pem = params.serialize_request(&key).expect("a request").pem().expect("PEM");

@@ -1,9 +1,18 @@
 //! Custom resources: from a definition to objects that are served, and back to nothing.
+//!
+//! Where a test is one of Kubernetes' conformance tests, its name is given.
+
+mod applied;
+mod definitions;
+mod published;
+mod versions;
+
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::server::{Answer, TestServer};
+use crate::server::{Answer, PATIENCE, TestServer};
 use crate::watches::Events;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -53,6 +62,19 @@ async fn until(server: &TestServer, name: &str, holds: impl Fn(&Value) -> bool) 
     }
 }
 
+/// Waits until what is served at a path is as it should be.
+async fn eventually(server: &TestServer, path: &str, holds: impl Fn(&Answer) -> bool) -> Value {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let answer = server.get(path).await;
+        if holds(&answer) {
+            return answer.body;
+        }
+        assert!(tokio::time::Instant::now() < end, "{path} is still {}", answer.text());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 fn condition<'a>(definition: &'a Value, kind: &str) -> &'a str {
     let conditions = definition["status"]["conditions"].as_array();
     let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
@@ -85,7 +107,8 @@ async fn objects_are_pruned_defaulted_and_validated() {
     let refused = server.post(FOOS, &foo("b", json!({"n": "x"}))).await.expect(422);
     assert_eq!(
         refused["message"],
-        "Foo.gold.io \"b\" is invalid: spec.n: Invalid value: \"string\": spec.n in body must be of type integer: \"string\""
+        "Foo.gold.io \"b\" is invalid: [spec.n: Invalid value: \"string\": spec.n in body must be of type integer: \"string\", \
+         .spec.n: Invalid value: 0: .spec.n accessor error: x is of the type string, expected int64]"
     );
     server.post(FOOS, &foo("b", json!({"color": "red"}))).await.expect(201);
     let red = server.get(&format!("{FOOS}?fieldSelector=spec.color%3Dred")).await.expect(200);
@@ -95,6 +118,7 @@ async fn objects_are_pruned_defaulted_and_validated() {
     assert_eq!(table["rows"][0]["cells"], json!(["a", 3]));
 }
 
+/// CustomResourceDefinition Watch: watch on custom resource definition objects.
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_patched_and_watched() {
     let server = TestServer::start().await;

@@ -8,7 +8,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::connections::tls_as;
-use crate::server::{MAPS, PATIENCE, TestServer};
+use crate::server::{MAPS, PATIENCE, PODS, TestServer};
 
 /// How many requests of one user may wait for a seat of the level `global-default`.
 const WAITING: usize = 300;
@@ -46,11 +46,11 @@ async fn a_flood_is_told_to_come_back_and_starves_nobody() {
     }
     server.get(MAPS).await.expect(200);
     let scheduler = server.client_of(Some(&scheduler));
-    scheduler.send(Method::GET, MAPS, "", Bytes::new()).await.expect(200);
+    scheduler.send(Method::GET, PODS, "", Bytes::new()).await.expect(200);
     // A watch holds no seat.
-    let watch = format!("{MAPS}?watch=1");
+    let watch = format!("{PODS}?watch=1");
     let watching = scheduler.open(Method::GET, &watch, &[], "").await;
-    scheduler.send(Method::GET, MAPS, "", Bytes::new()).await.expect(200);
+    scheduler.send(Method::GET, PODS, "", Bytes::new()).await.expect(200);
     drop(watching);
 
     slow.write_all(b"{}").await.expect("the rest");

@@ -73,7 +73,7 @@ async fn setting(server: &TestServer) {
 }
 
 /// The definition that the records about custom resources were made with.
-fn foos() -> Value {
+pub(crate) fn foos() -> Value {
     let records = include_str!("../../../fixtures/wire/defaulting.jsonl");
     let mut records = records.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     records.find(|record| record["name"] == "crd").expect("a recorded definition")["body"].clone()

@@ -21,8 +21,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::server::{PODS, TestServer, pod};
 
-/// Answers every request with its path, for one client that the CA vouches for.
-async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
+/// TLS of a node that demands a certificate of the cluster CA.
+pub(crate) fn acceptor(server: &TestServer) -> TlsAcceptor {
     let identity =
         server.authority.node("n1", &["127.0.0.1".to_owned()]).expect("a working stand-in");
     let mut roots = rustls::RootCertStore::empty();
@@ -44,7 +44,12 @@ async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
         .with_client_cert_verifier(verifier.build().expect("a working stand-in"))
         .with_single_cert(vec![chain], key)
         .expect("a working stand-in");
-    let tls = TlsAcceptor::from(Arc::new(tls));
+    TlsAcceptor::from(Arc::new(tls))
+}
+
+/// Answers every request with its path, for one client that the CA vouches for.
+async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
+    let tls = acceptor(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a working stand-in");
     let port = listener.local_addr().expect("a working stand-in").port();
     let tracker = TaskTracker::new();

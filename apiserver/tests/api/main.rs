@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod admission;
 mod apply;
 mod certificates;
 mod connections;
@@ -13,12 +14,15 @@ mod golden;
 mod golden_watch;
 mod lists;
 mod logs;
+mod nodes;
 mod openapi;
 mod outage;
 mod protobuf;
 mod rights;
 mod server;
 mod services;
+mod standing;
+mod streams;
 mod subresources;
 mod tokens;
 mod update;

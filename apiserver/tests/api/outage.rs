@@ -11,7 +11,10 @@ async fn reads_go_on_and_writes_are_refused_without_the_store() {
     assert_eq!(server.get(&format!("{MAPS}/m")).await.expect(200), made);
     let list = server.get(MAPS).await.expect(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
-    let status = server.post(MAPS, &config_map("n", "1")).await.expect(503);
+    let refused = server.post(MAPS, &config_map("n", "1")).await;
+    assert_eq!(refused.headers.get("retry-after").map(|value| value.as_bytes()), Some(&b"1"[..]));
+    let status = refused.expect(503);
+    assert_eq!(status["details"]["retryAfterSeconds"], 1);
     assert_eq!(status["reason"], "ServiceUnavailable");
     assert!(status["message"].as_str().unwrap().contains("nothing was written"), "{status}");
     let ready = server.get("/readyz").await;

@@ -83,12 +83,14 @@ pub(super) async fn follow(
             }
             Some(Ok(Event::Apply(object))) => {
                 if let Some(identity) = identity(&resource, &object) {
+                    garbage.tell(&identity);
                     let work = garbage.graph.lock().upsert(identity, &object.metadata);
                     garbage.add(work);
                 }
             }
             Some(Ok(Event::Delete(object))) => {
                 if let Some(identity) = identity(&resource, &object) {
+                    garbage.tell(&identity);
                     let work = garbage.graph.lock().remove(&identity.uid);
                     garbage.add(work);
                 }

@@ -51,7 +51,8 @@ pub(super) fn of(pod: &Pod, node: &Node, now: Timestamp) -> Eviction {
     }
 }
 
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+/// Whether a toleration is for a taint.
+pub(crate) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let unset = |text: &Option<String>| text.as_ref().is_none_or(String::is_empty);
     if !unset(&toleration.effect) && toleration.effect.as_deref() != Some(&taint.effect) {
         return false;

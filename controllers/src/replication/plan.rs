@@ -1,18 +1,21 @@
-//! What to do about a ReplicationController. Pure: objects and a clock in, decisions out.
+//! What to do about a ReplicationController or ReplicaSet. Pure: objects and a clock in, decisions out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{owner, pod as pods};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    Pod, ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
-};
+use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
+use super::kind::Replicated;
 use super::rank::sort_for_deletion;
+use crate::workload::availability::{is_available, min_ready, recheck};
+use crate::workload::claim::{self, Claims};
+use crate::workload::pods::ChangeError;
 
 /// No more creations or deletions than this are decided at once, as in Kubernetes.
 const BURST: usize = 500;
@@ -36,88 +39,80 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn create(message: String) -> Self {
-        Self { reason: "FailedCreate", message }
+    pub(super) fn of(error: &ChangeError) -> Self {
+        match error {
+            ChangeError::Create(source) => Self::create(source.message()),
+            ChangeError::Delete(source) => {
+                Self { reason: "FailedDelete", message: source.message() }
+            }
+        }
     }
 
-    pub(super) fn delete(message: String) -> Self {
-        Self { reason: "FailedDelete", message }
+    fn create(message: String) -> Self {
+        Self { reason: "FailedCreate", message }
     }
 }
 
 /// The decisions, and what they were made from.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Pods without a controller that match the selector.
-    pub(super) adopt: Vec<Arc<Pod>>,
-    /// Own pods that do not match any more.
-    pub(super) release: Vec<Arc<Pod>>,
+    /// Own pods that count, and which to adopt and release.
+    pub(super) claims: Claims<Pod>,
     /// More or fewer pods.
     pub(super) scale: Scale,
     /// When a ready pod becomes available without anything else happening.
     pub(super) recheck: Option<Duration>,
-    /// Own pods that count.
-    active: Vec<Arc<Pod>>,
-}
-
-/// Whether the controller's selector matches the pod. An empty selector matches nothing.
-pub(super) fn selects(controller: &ReplicationController, pod: &Pod) -> bool {
-    let Some(selector) = controller.spec.as_ref().and_then(|s| s.selector.as_ref()) else {
-        return false;
-    };
-    !selector.is_empty() && contains(pod.labels(), selector)
+    /// Own pods that are on their way out.
+    terminating: usize,
 }
 
 fn contains(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// Decides. `namespace_pods` are all pods of the controller's namespace; `may_scale` is false while
-/// earlier creations or deletions have not been seen.
-pub(super) fn plan(
-    controller: &ReplicationController,
+/// Decides. `namespace_pods` are all pods of the object's namespace, `siblings` the uids of the
+/// owners whose pods do the same work; `may_scale` is false while earlier creations or deletions
+/// have not been seen.
+pub(super) fn plan<R: Replicated>(
+    object: &R,
     namespace_pods: &[Arc<Pod>],
+    siblings: &HashSet<String>,
     may_scale: bool,
     now: Timestamp,
 ) -> Plan {
-    let uid = controller.uid().unwrap_or_default();
-    let deleting = controller.metadata.deletion_timestamp.is_some();
-    let (mut adopt, mut release, mut owned) = (Vec::new(), Vec::new(), Vec::new());
-    for pod in namespace_pods {
-        match owner::controller_of(&pod.metadata) {
-            Some(reference) if reference.uid == uid => {
-                if selects(controller, pod) {
-                    owned.push(pod.clone());
-                } else if !deleting {
-                    release.push(pod.clone());
-                }
-            }
-            None if !deleting && !pods::is_terminating(pod) && selects(controller, pod) => {
-                adopt.push(pod.clone());
-                owned.push(pod.clone());
-            }
-            _ => {}
-        }
-    }
-    let active: Vec<Arc<Pod>> = owned.into_iter().filter(|pod| pods::is_active(pod)).collect();
-    let scale = if may_scale && !deleting { scale(controller, &active, now) } else { Scale::Keep };
-    let recheck = min_ready(controller)
-        .filter(|min_ready| !min_ready.is_zero())
-        .and_then(|min_ready| {
-            active.iter().filter_map(|p| until_available(p, min_ready, now)).min()
-        })
-        .map(|wait| wait.max(super::SHORTEST_RECHECK));
-    Plan { adopt, release, scale, recheck, active }
+    let selector = object.selector();
+    let active = namespace_pods.iter().filter(|pod| pods::is_active(pod)).cloned();
+    let claims = claim::claims(object, &selector, active);
+    let uid = object.uid().unwrap_or_default();
+    let leaving = |pod: &&Arc<Pod>| {
+        pods::is_terminating(pod)
+            && !pods::is_finished(pod)
+            && owner::is_controlled_by(&pod.metadata, &uid)
+            && selector.matches(pod.labels())
+    };
+    let terminating = namespace_pods.iter().filter(leaving).count();
+    let scale = if may_scale && object.meta().deletion_timestamp.is_none() {
+        let related = |pod: &&Arc<Pod>| {
+            owner::controller_of(&pod.metadata).is_some_and(|o| siblings.contains(&o.uid))
+        };
+        let related: Vec<Arc<Pod>> = namespace_pods.iter().filter(related).cloned().collect();
+        let company = if related.is_empty() { &claims.owned } else { &related };
+        scale(object.replicas(), &claims.owned, company, now)
+    } else {
+        Scale::Keep
+    };
+    let wait = min_ready(object.min_ready_seconds());
+    let recheck = recheck(claims.owned.iter().map(|pod| &**pod), wait, now);
+    Plan { claims, scale, recheck, terminating }
 }
 
-fn scale(controller: &ReplicationController, active: &[Arc<Pod>], now: Timestamp) -> Scale {
-    let wanted = controller.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+fn scale(wanted: i32, active: &[Arc<Pod>], company: &[Arc<Pod>], now: Timestamp) -> Scale {
     let wanted = usize::try_from(wanted).unwrap_or(0);
     if active.len() < wanted {
         Scale::Create((wanted - active.len()).min(BURST))
     } else if active.len() > wanted {
         let mut victims = active.to_vec();
-        sort_for_deletion(&mut victims, active, now);
+        sort_for_deletion(&mut victims, company, now);
         victims.truncate((active.len() - wanted).min(BURST));
         Scale::Delete(victims)
     } else {
@@ -125,68 +120,46 @@ fn scale(controller: &ReplicationController, active: &[Arc<Pod>], now: Timestamp
     }
 }
 
-fn min_ready(controller: &ReplicationController) -> Option<Duration> {
-    let seconds = controller.spec.as_ref()?.min_ready_seconds.unwrap_or(0);
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// None: not ready, or available already.
-fn until_available(pod: &Pod, min_ready: Duration, now: Timestamp) -> Option<Duration> {
-    let ready = pods::condition(pod, "Ready").filter(|c| c.status == "True")?;
-    let since = ready.last_transition_time.as_ref()?.0;
-    let elapsed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    min_ready.checked_sub(elapsed).filter(|wait| !wait.is_zero())
-}
-
-fn is_available(pod: &Pod, min_ready: Duration, now: Timestamp) -> bool {
-    pods::is_ready(pod) && (min_ready.is_zero() || until_available(pod, min_ready, now).is_none())
-}
-
 impl Plan {
     /// The status to write, given how scaling went. Keeps the old condition's transition time if
     /// nothing about it changed, so that an unchanged status compares equal.
-    pub(super) fn status(
+    pub(super) fn status<R: Replicated>(
         &self,
-        controller: &ReplicationController,
+        object: &R,
         failure: Option<&Failure>,
         now: Timestamp,
-    ) -> ReplicationControllerStatus {
-        let template = controller
-            .spec
-            .as_ref()
-            .and_then(|s| s.template.as_ref())
-            .and_then(|t| t.metadata.as_ref())
-            .and_then(|m| m.labels.clone())
-            .unwrap_or_default();
-        let min_ready = min_ready(controller).unwrap_or_default();
+    ) -> ReplicaSetStatus {
+        let template = object.template().metadata.and_then(|m| m.labels).unwrap_or_default();
+        let wait = min_ready(object.min_ready_seconds());
+        let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let count = |counts: &dyn Fn(&Pod) -> bool| {
-            let n = self.active.iter().filter(|pod| counts(pod)).count();
-            i32::try_from(n).unwrap_or(i32::MAX)
+            number(self.claims.owned.iter().filter(|pod| counts(pod)).count())
         };
-        // Zero is left out, as Kubernetes does, except for replicas.
+        // Zero is left out, as Kubernetes does, except for replicas and what may be unknown.
         let some = |n: i32| Some(n).filter(|n| *n > 0);
-        ReplicationControllerStatus {
+        ReplicaSetStatus {
             replicas: count(&|_| true),
             fully_labeled_replicas: some(count(&|pod| contains(pod.labels(), &template))),
             ready_replicas: some(count(&pods::is_ready)),
-            available_replicas: some(count(&|pod| is_available(pod, min_ready, now))),
-            observed_generation: controller.metadata.generation,
-            conditions: self.conditions(controller, failure, now),
+            available_replicas: some(count(&|pod| is_available(pod, wait, now))),
+            terminating_replicas: Some(number(self.terminating)),
+            observed_generation: object.meta().generation,
+            conditions: self.conditions(object, failure, now),
         }
     }
 
-    fn conditions(
+    fn conditions<R: Replicated>(
         &self,
-        controller: &ReplicationController,
+        object: &R,
         failure: Option<&Failure>,
         now: Timestamp,
-    ) -> Option<Vec<ReplicationControllerCondition>> {
-        let old = controller.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
-        let is_failure = |c: &ReplicationControllerCondition| c.type_ == "ReplicaFailure";
+    ) -> Option<Vec<ReplicaSetCondition>> {
+        let old = object.status().conditions.unwrap_or_default();
+        let is_failure = |c: &ReplicaSetCondition| c.type_ == "ReplicaFailure";
         let mut conditions: Vec<_> = old.iter().filter(|c| !is_failure(c)).cloned().collect();
         let kept = old.iter().find(|c| is_failure(c));
         match failure {
-            Some(failure) => conditions.push(ReplicationControllerCondition {
+            Some(failure) => conditions.push(ReplicaSetCondition {
                 type_: "ReplicaFailure".to_owned(),
                 status: "True".to_owned(),
                 reason: Some(failure.reason.to_owned()),
@@ -196,7 +169,7 @@ impl Plan {
                     .or(Some(Time(now))),
             }),
             // Not having tried is no success.
-            None if self.scale == Scale::Keep && !self.is_settled(controller) => {
+            None if self.scale == Scale::Keep && !self.is_settled(object) => {
                 conditions.extend(kept.cloned());
             }
             None => {}
@@ -204,9 +177,8 @@ impl Plan {
         Some(conditions).filter(|c| !c.is_empty())
     }
 
-    fn is_settled(&self, controller: &ReplicationController) -> bool {
-        let wanted = controller.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        usize::try_from(wanted).unwrap_or(0) == self.active.len()
+    fn is_settled<R: Replicated>(&self, object: &R) -> bool {
+        usize::try_from(object.replicas()).unwrap_or(0) == self.claims.owned.len()
     }
 }
 

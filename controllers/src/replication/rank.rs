@@ -15,7 +15,7 @@ use kube::ResourceExt;
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Sorts so that the pods to delete come first. `all` are the pods that count as company on a node.
-pub(super) fn sort_for_deletion(victims: &mut [Arc<Pod>], all: &[Arc<Pod>], now: Timestamp) {
+pub(crate) fn sort_for_deletion(victims: &mut [Arc<Pod>], all: &[Arc<Pod>], now: Timestamp) {
     let mut company: HashMap<String, usize> = HashMap::new();
     for pod in all.iter().filter(|pod| pods::is_active(pod)) {
         if let Some(node) = pods::node_name(pod) {

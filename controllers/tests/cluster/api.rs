@@ -8,7 +8,7 @@ use std::time::Duration;
 use apiserver::{Server, User, pki};
 use controllers::Config;
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,6 +68,50 @@ impl Cluster {
         let client = Client::new(self.server.local(user), "default");
         let shutdown = shutdown.clone();
         self.tracker.spawn(async move { controllers::run(config, client, shutdown).await.unwrap() })
+    }
+
+    /// Runs something beside the test, until the test ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Changes an object by a merge patch.
+    pub(crate) async fn patch<K>(&self, namespace: &str, name: &str, patch: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        self.api(namespace).patch(name, &params, &patch).await.unwrap()
+    }
+
+    /// Waits until `holds` of the object; fails with the object's last state.
+    pub(crate) async fn until<K>(
+        &self,
+        namespace: &str,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&K) -> bool,
+    ) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        eventually(what, || async {
+            let found = self.api::<K>(namespace).get(name).await.map_err(|e| format!("{e}"))?;
+            if holds(&found) { Ok(found) } else { Err(format!("{found:#?}")) }
+        })
+        .await
     }
 
     /// Stops everything and waits for it.

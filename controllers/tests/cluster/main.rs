@@ -2,12 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
 mod api;
+mod budgets;
+mod cron_jobs;
 mod custom;
+mod daemon_sets;
+mod deployments;
 mod garbage;
+mod jobs;
+mod kubelet;
 mod namespaces;
 mod nodes;
 mod replication;
 mod roles;
 mod services;
+mod stateful_sets;
 mod volumes;

@@ -1,14 +1,14 @@
 //! Executes a plan's steps, in the process that they are about.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::plan::{Exec, IsolationPlan, LaunchPlan, Limit, Step};
 use super::rootfs::Root;
-use super::{credentials, exec, mounts, user};
+use super::{console, credentials, exec, mounts, user};
 use crate::spec::ExitReason;
 
 /// A step that failed.
@@ -72,22 +72,27 @@ impl LaunchError {
 
 /// What earlier steps leave for later ones.
 #[derive(Default)]
-struct Progress {
-    root: Option<Root>,
-    home: Option<String>,
+pub(super) struct Progress {
+    pub(super) root: Option<Root>,
+    pub(super) home: Option<String>,
 }
 
 /// Executes the plan in this process, which becomes the container; returns only on failure.
 ///
-/// `config` and `report` are the descriptors that a Wasm host inherits.
+/// `config` and `report` are the descriptors that a Wasm host inherits; over `console` a terminal's master
+/// side is sent.
 pub fn run(
     plan: &LaunchPlan,
     config: Option<OwnedFd>,
     report: &OwnedFd,
+    console: Option<BorrowedFd<'_>>,
 ) -> Result<std::convert::Infallible, LaunchError> {
     let mut progress = Progress::default();
     for step in &plan.steps {
         execute(step, &mut progress)?;
+    }
+    if let Some(console) = console {
+        console::take(console, None)?;
     }
     match &plan.exec {
         Exec::Program { argv, env } => exec::program(argv, env, progress.home.as_deref()),
@@ -101,7 +106,7 @@ pub fn isolate(plan: &IsolationPlan) -> Result<(), LaunchError> {
     plan.steps.iter().try_for_each(|step| execute(step, &mut progress))
 }
 
-fn execute(step: &Step, progress: &mut Progress) -> Result<(), LaunchError> {
+pub(super) fn execute(step: &Step, progress: &mut Progress) -> Result<(), LaunchError> {
     match step {
         Step::JoinCgroup { procs } => std::fs::write(procs, "0")
             .map_err(|e| LaunchError::step("join cgroup", procs.display().to_string(), e)),

@@ -13,6 +13,32 @@ pub struct LaunchPlan {
     pub steps: Vec<Step>,
     /// What the child becomes.
     pub exec: Exec,
+    /// The program gets a terminal of the container's own instead of pipes.
+    #[serde(default)]
+    pub terminal: bool,
+}
+
+/// Everything that it takes to run a further program in a container that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinPlan {
+    /// The container's first process, in the host's pid namespace.
+    pub pid: u32,
+    /// The shim, which must be its parent: pids are used again.
+    pub shim: u32,
+    /// Directory of the cgroup to be born in (v2).
+    pub born_in: Option<PathBuf>,
+    /// Executed in order while the host's files can be seen.
+    pub outside: Vec<Step>,
+    /// Executed in order in the container's namespaces.
+    pub inside: Vec<Step>,
+    /// The first is looked up through `PATH` unless it has a slash.
+    pub argv: Vec<String>,
+    /// The whole environment; `HOME` is added from the user's passwd entry if it is missing.
+    pub env: Vec<(String, String)>,
+    /// A terminal of the container's own instead of pipes.
+    pub terminal: bool,
+    /// The terminal's columns and rows, if they are known.
+    pub size: Option<(u16, u16)>,
 }
 
 /// What the child becomes when its steps are done.

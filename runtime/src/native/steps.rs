@@ -7,7 +7,7 @@ use super::defaults::{
     CAPABILITIES, DEVICE_LINKS, DEVICES, MASKED_PATHS, OPEN_FILES, READ_ONLY_PATHS,
 };
 use super::{argv, environment};
-use crate::cgroup::Controller;
+use crate::cgroup::{CgroupPlan, Controller};
 use crate::image::ImageConfig;
 use crate::launch::plan::{Attributes, Exec, Filter, LaunchPlan, Limit, Step, UserStep};
 use crate::launch::{Surroundings, bind_mounts, join_steps};
@@ -51,8 +51,7 @@ pub fn plan(
         let path = |target: &&str| Step::MaskedPath { target: (*target).to_owned() };
         steps.extend(MASKED_PATHS.iter().map(path));
     }
-    let working_dir = spec.working_dir.clone().unwrap_or_else(|| image.working_dir.clone());
-    let working_dir = if working_dir.is_empty() { "/".to_owned() } else { working_dir };
+    let working_dir = working_dir(spec, image);
     // Made while the root can still be written.
     steps.push(Step::Directory { target: working_dir.clone(), mode: 0o755 });
     if spec.security.read_only_root {
@@ -62,8 +61,64 @@ pub fn plan(
     steps.push(Step::ResourceLimit { limit: Limit::OpenFiles, value: Some(OPEN_FILES) });
     steps.push(Step::WorkingDirectory { target: working_dir });
     credentials(&mut steps, spec, &image.user, keep);
-    let env = environment(spec, &image.env, &around.sandbox.hostname);
-    Ok(LaunchPlan { isolated: true, steps, exec: Exec::Program { argv, env } })
+    let terminal = spec.stdio.terminal;
+    let env = variables(spec, image, &around.sandbox.hostname, terminal);
+    Ok(LaunchPlan { isolated: true, steps, exec: Exec::Program { argv, env }, terminal })
+}
+
+/// What a further process of the container goes through before and after it has entered the container's
+/// namespaces, and its environment: the first process's, with another program.
+///
+/// # Errors
+/// A sentence if a capability does not exist.
+pub fn join(
+    spec: &ContainerSpec,
+    image: &ImageConfig,
+    cgroup: &CgroupPlan,
+    hostname: &str,
+    terminal: bool,
+) -> Result<Joining, String> {
+    let value = spec.resources.oom_score_adj.unwrap_or(0);
+    let mut outside = vec![Step::OomScoreAdj { value }];
+    outside.extend(cgroup.join.iter().map(|procs| Step::JoinCgroup { procs: procs.clone() }));
+    let mut inside = vec![
+        Step::Umask { mask: 0o022 },
+        Step::ResourceLimit { limit: Limit::OpenFiles, value: Some(OPEN_FILES) },
+        Step::WorkingDirectory { target: working_dir(spec, image) },
+    ];
+    credentials(&mut inside, spec, &image.user, capabilities(&spec.security)?);
+    Ok(Joining { outside, inside, env: variables(spec, image, hostname, terminal) })
+}
+
+/// See [`join`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// Steps while the host's files can be seen.
+    pub outside: Vec<Step>,
+    /// Steps in the container's namespaces.
+    pub inside: Vec<Step>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+}
+
+fn working_dir(spec: &ContainerSpec, image: &ImageConfig) -> String {
+    let chosen = spec.working_dir.as_ref().unwrap_or(&image.working_dir);
+    if chosen.is_empty() { "/".to_owned() } else { chosen.clone() }
+}
+
+/// The environment. Programs on a terminal want to know its kind, and what is behind these understands
+/// xterm's language (containerd's default).
+fn variables(
+    spec: &ContainerSpec,
+    image: &ImageConfig,
+    hostname: &str,
+    terminal: bool,
+) -> Vec<(String, String)> {
+    let mut env = environment(spec, &image.env, hostname);
+    if terminal && !env.iter().any(|(name, _)| name == "TERM") {
+        env.push(("TERM".to_owned(), "xterm".to_owned()));
+    }
+    env
 }
 
 /// /proc, /dev, /sys as the OCI runtime specification lists them.

@@ -95,7 +95,8 @@ fn wasm_plan(
     let mut steps = join_steps(spec, around);
     steps.push(Step::ResourceLimit { limit: Limit::OpenFiles, value: Some(WASM_OPEN_FILES) });
     steps.push(Step::DieWithParent);
-    Ok(LaunchPlan { isolated: around.isolated, steps, exec: Exec::WasmHost { config } })
+    let exec = Exec::WasmHost { config };
+    Ok(LaunchPlan { isolated: around.isolated, steps, exec, terminal: false })
 }
 
 fn isolation(

@@ -69,7 +69,7 @@ impl Sandboxes {
         match tokio::time::timeout(ANSWER, asked).await {
             Ok(Some(Outcome::Container { status })) => Ok(*status),
             Ok(Some(Outcome::Refused { message })) => Err(StartError::Refused { message }),
-            Ok(Some(Outcome::Done)) => refused("no answer"),
+            Ok(Some(Outcome::Done | Outcome::Attached { .. })) => refused("no answer"),
             Ok(None) => Err(dead()),
             Err(_) => refused("it did not answer in time"),
         }

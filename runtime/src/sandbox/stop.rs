@@ -22,7 +22,7 @@ impl Sandboxes {
         let grace_millis = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         match sandbox.ask(Operation::Stop { name: name.to_owned(), grace_millis }).await {
             Some(Outcome::Refused { message }) => Err(StopError::Refused { message }),
-            Some(Outcome::Done | Outcome::Container { .. }) => Ok(()),
+            Some(Outcome::Done | Outcome::Container { .. } | Outcome::Attached { .. }) => Ok(()),
             None => {
                 sandbox.until_ended(name).await;
                 Ok(())

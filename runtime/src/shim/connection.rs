@@ -58,6 +58,21 @@ impl Connection {
         self.flush()
     }
 
+    /// Sends a message with descriptors at once. `Err` is the end of the connection, also if something else
+    /// still waits to be sent: descriptors go with the first byte of what is sent together.
+    pub(super) fn send_with(
+        &mut self,
+        message: &Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        self.flush()?;
+        if self.waits() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = frame(message).map_err(io::Error::other)?;
+        crate::rights::send(&self.stream, &bytes, descriptors)
+    }
+
     /// Sends what can be sent. `Err` is the end of the connection.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while !self.outgoing.is_empty() {

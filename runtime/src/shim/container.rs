@@ -3,32 +3,34 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use nix::sys::signal::SigSet;
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::fs::MemfdFlags;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitStatus};
 
+use super::ending::{exit, late};
 use super::output::Output;
 use super::proto::Start;
 use super::record::{ContainerRecord, RECORD, write_json};
+use super::tap::Tap;
 use crate::cgroup;
 use crate::launch::plan::Exec;
 use crate::launch::report::{Report, Reporter};
-use crate::launch::{LaunchError, LaunchPlan};
+use crate::launch::LaunchPlan;
 use crate::log::writer::{LogWriter, Stream};
 use crate::spec::{ContainerState, ContainerStatus, Exit, ExitReason, PidNamespace};
 use crate::sys::{CloneFlags, Cloned};
 
 /// What containerd gives a container that did not start.
-const NEVER_STARTED: i32 = 128;
+pub(super) const NEVER_STARTED: i32 = 128;
 
 /// A child whose program does not run by then will not run at all: it hangs in a mount of the host's or
 /// in a file of the image's.
-const START: Duration = Duration::from_secs(120);
+pub(super) const START: Duration = Duration::from_secs(120);
 
 /// Bytes that a child may have to say; reports are a few kilobytes.
 const MAX_REPORT: usize = 64 << 10;
@@ -69,6 +71,14 @@ pub(super) struct Container {
     /// It was killed because its program did not run in time.
     late: bool,
     started_at: Timestamp,
+    /// The writing end of its standard input, while that is kept open.
+    pub(super) stdin: Option<OwnedFd>,
+    /// Where the master side of its terminal comes from.
+    console: Option<UnixStream>,
+    /// The master side of its terminal.
+    pub(super) terminal: Option<OwnedFd>,
+    /// Whoever is attached.
+    pub(super) taps: Vec<Tap>,
 }
 
 /// A container that could not even be cloned.
@@ -100,6 +110,11 @@ impl Container {
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"));
         let ((out_read, out_write), (err_read, err_write), (report_read, report_write)) =
             (pipe()?, pipe()?, pipe()?);
+        let terminal = start.plan.terminal;
+        let (in_read, stdin) =
+            (start.spec.stdio.stdin && !terminal).then(pipe).transpose()?.unzip();
+        let console = terminal.then(UnixStream::pair).transpose();
+        let (console, console_write) = console.map_err(failed("make a socket"))?.unzip();
         let born_in = start.cgroup.born_in.as_ref().map(File::open).transpose();
         let born_in = born_in.map_err(failed("open the cgroup"))?;
         let namespaces = match (start.plan.isolated, pids) {
@@ -112,11 +127,13 @@ impl Container {
         let cloned = crate::sys::clone_process(namespaces, born_in.as_ref().map(AsFd::as_fd));
         let (pid, pidfd) = match cloned.map_err(failed("clone the container's process"))? {
             Cloned::Child => {
-                become_container(&start.plan, out_write, err_write, report_write, config)
+                let streams = [in_read, Some(out_write), Some(err_write)];
+                let console = console_write.map(OwnedFd::from);
+                become_container(&start.plan, streams, report_write, config, console)
             }
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
-        drop((out_write, err_write, report_write));
+        drop((in_read, out_write, err_write, report_write, console_write));
         rustix::io::ioctl_fionbio(&report_read, true).map_err(failed("set up the report"))?;
         let outputs = vec![
             Output::new(out_read, Stream::Stdout).map_err(failed("set up stdout"))?,
@@ -148,6 +165,10 @@ impl Container {
             stopping: false,
             late: false,
             started_at,
+            stdin,
+            console,
+            terminal: None,
+            taps: Vec::new(),
         })
     }
 
@@ -212,25 +233,46 @@ impl Container {
             if !self.stopping {
                 self.deadline = None;
             }
+            self.take_terminal();
             save(&self.directory, &self.record);
             return true;
         }
         false
     }
 
+    /// The child has sent its terminal before it became the program.
+    fn take_terminal(&mut self) {
+        let Some(console) = self.console.take() else { return };
+        let mut handed = Vec::new();
+        let received = console
+            .set_nonblocking(true)
+            .and_then(|()| crate::rights::receive(&console, &mut [0; 8], &mut handed));
+        let (Ok(_), Some(master)) = (received, handed.pop()) else { return };
+        // Two descriptors: one is read here, the other may be given to whoever attaches.
+        let output = master.try_clone().and_then(|copy| Output::new(copy, Stream::Stdout));
+        self.outputs.extend(output.ok());
+        self.terminal = Some(master);
+    }
+
     /// Forwards one read's worth of a stream; `false` at its end.
     pub(super) fn forward(&mut self, stream: usize) -> bool {
-        match self.outputs[stream].forward(&mut self.log) {
+        match self.outputs[stream].forward(&mut self.log, &mut self.taps) {
             Ok(more) => more,
             Err(e) => e.kind() == io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// Whether somebody who is attached to a stream has to catch up.
+    pub(super) fn is_held(&self, stream: usize) -> bool {
+        let stream = self.outputs[stream].stream();
+        self.taps.iter().any(|tap| tap.stream() == stream && tap.waits())
     }
 
     /// The child was reaped: everything it left is gathered, and its exit recorded.
     pub(super) fn reaped(&mut self, status: WaitStatus) {
         self.kill();
         for output in &mut self.outputs {
-            output.drain(&mut self.log);
+            output.drain(&mut self.log, &mut self.taps);
         }
         self.outputs.clear();
         self.report = None;
@@ -295,56 +337,6 @@ fn save(directory: &std::path::Path, record: &ContainerRecord) {
     }
 }
 
-/// What the record says about a child that never got to its program.
-fn late(started_at: Timestamp) -> Exit {
-    Exit {
-        code: NEVER_STARTED,
-        signal: None,
-        reason: ExitReason::StartError,
-        message: format!(
-            "the container's process did not get to its program within {} s",
-            START.as_secs()
-        ),
-        started_at,
-        finished_at: Timestamp::now(),
-    }
-}
-
-/// What the record says about an end; `status` and `signal` are the two halves of the wait status.
-fn exit(
-    (status, signal): (Option<i32>, Option<i32>),
-    report: Option<Report>,
-    oom: bool,
-    phase: Phase,
-    started_at: Timestamp,
-) -> Exit {
-    let code = signal.map_or(status.unwrap_or(-1), |signal| 128 + signal);
-    let finished_at = Timestamp::now();
-    let exit = |code, signal, reason, message: String| Exit {
-        code,
-        signal,
-        reason,
-        message,
-        started_at,
-        finished_at,
-    };
-    match report {
-        Some(Report::Failed { reason, message, .. }) => exit(NEVER_STARTED, None, reason, message),
-        Some(Report::Ended { code, reason, message }) => exit(code, None, reason, message),
-        _ if oom && code != 0 => exit(code, signal, ExitReason::OOMKilled, String::new()),
-        _ if phase == Phase::Starting => {
-            let how = signal.map_or_else(
-                || format!("it exited with code {code}"),
-                |signal| format!("signal {signal} ended it"),
-            );
-            let message = format!("the container's process did not get to its program: {how}");
-            exit(NEVER_STARTED, signal, ExitReason::StartError, message)
-        }
-        _ if code == 0 => exit(0, None, ExitReason::Completed, String::new()),
-        _ => exit(code, signal, ExitReason::Error, String::new()),
-    }
-}
-
 fn memory_file(value: &serde_json::Value) -> io::Result<OwnedFd> {
     let mut file = File::from(rustix::fs::memfd_create("wasm-host", MemfdFlags::CLOEXEC)?);
     file.write_all(&serde_json::to_vec(value).map_err(io::Error::other)?)?;
@@ -355,81 +347,19 @@ fn memory_file(value: &serde_json::Value) -> io::Result<OwnedFd> {
 /// In the child: standard streams, clean signals, then the plan. Never returns.
 fn become_container(
     plan: &LaunchPlan,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
+    streams: [Option<OwnedFd>; 3],
     report: OwnedFd,
     config: Option<OwnedFd>,
+    console: Option<OwnedFd>,
 ) -> ! {
-    let prepared = prepare(&stdout, &stderr, &report, config.as_ref());
-    let Err(error) = prepared.and_then(|()| crate::launch::run(plan, config, &report));
+    let mut keep = vec![report.as_fd()];
+    keep.extend(config.iter().chain(&console).map(AsFd::as_fd));
+    let streams = streams.each_ref().map(|stream| stream.as_ref().map(AsFd::as_fd));
+    let taken = crate::launch::streams::take(streams, &keep);
+    drop(keep);
+    let console = console.as_ref().map(AsFd::as_fd);
+    let Err(error) =
+        taken.and_then(|()| crate::launch::run(plan, config, &report, console));
     let _ = Reporter::new(report).send(&error.report());
     crate::sys::exit_now(NEVER_STARTED)
-}
-
-fn prepare(
-    stdout: &OwnedFd,
-    stderr: &OwnedFd,
-    report: &OwnedFd,
-    config: Option<&OwnedFd>,
-) -> Result<(), LaunchError> {
-    let step = |operation, e: io::Error| LaunchError::Step {
-        operation,
-        subject: "the container's process".to_owned(),
-        source: e,
-    };
-    rustix::process::setsid().map_err(|e| step("start a session for", e.into()))?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| step("open /dev/null for", e.into()))?;
-    nix::unistd::dup2_stdin(null)
-        .and_then(|()| nix::unistd::dup2_stdout(stdout))
-        .and_then(|()| nix::unistd::dup2_stderr(stderr))
-        .map_err(|e| step("set the streams of", e.into()))?;
-    // Close-on-exec is too late: the image names the program and its interpreter, and a path such as
-    // /proc/self/fd/9/../../bin/sh would lead from an open directory of the host's to its files.
-    let mut keep = vec![report.as_fd()];
-    keep.extend(config.map(AsFd::as_fd));
-    crate::sys::close_all_but(&keep).map_err(|e| step("close the shim's descriptors in", e))?;
-    crate::sys::default_dispositions();
-    SigSet::all().thread_unblock().map_err(|e| step("unblock the signals of", e.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ended(
-        wait: (Option<i32>, Option<i32>),
-        report: Option<Report>,
-        oom: bool,
-        phase: Phase,
-    ) -> (i32, Option<i32>, ExitReason) {
-        let exit = exit(wait, report, oom, phase, Timestamp::now());
-        (exit.code, exit.signal, exit.reason)
-    }
-
-    #[test]
-    fn ends_are_told_apart() {
-        let running = Phase::Running;
-        assert_eq!(ended((Some(0), None), None, false, running), (0, None, ExitReason::Completed));
-        assert_eq!(ended((Some(7), None), None, false, running), (7, None, ExitReason::Error));
-        assert_eq!(
-            ended((None, Some(15)), None, false, running),
-            (143, Some(15), ExitReason::Error)
-        );
-        assert_eq!(
-            ended((None, Some(9)), None, true, running),
-            (137, Some(9), ExitReason::OOMKilled)
-        );
-        // A program that shrugs off the kill of a child and ends well has completed.
-        assert_eq!(ended((Some(0), None), None, true, running), (0, None, ExitReason::Completed));
-        assert_eq!(
-            ended((None, Some(9)), None, false, Phase::Starting),
-            (128, Some(9), ExitReason::StartError)
-        );
-        let trap = Report::Ended { code: 134, reason: ExitReason::WasmTrap, message: "x".into() };
-        assert_eq!(
-            ended((Some(134), None), Some(trap), false, running),
-            (134, None, ExitReason::WasmTrap)
-        );
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,16 +16,19 @@ use super::connection::Connection;
 use super::container::{Container, Phase, Waiter};
 use super::proto::{Message, Operation, Outcome, Request, Start};
 use super::record::{ContainerRecord, SandboxDir, SandboxRecord};
+use super::tap::Tap;
 use crate::spec::ContainerStatus;
 
 /// What a readiness is about; the key is what epoll gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     Listener,
     Signals,
     Client(u64),
     Report(u64),
     Output(u64, usize),
+    /// Somebody attached to a container can take more.
+    Tap(u64),
 }
 
 /// Everything a shim knows.
@@ -34,14 +37,16 @@ pub(super) struct Shim {
     record: SandboxRecord,
     listener: UnixListener,
     signals: SignalFd,
-    epoll: std::os::fd::OwnedFd,
-    sources: BTreeMap<u64, Source>,
-    next: u64,
+    pub(super) epoll: std::os::fd::OwnedFd,
+    pub(super) sources: BTreeMap<u64, Source>,
+    pub(super) next: u64,
     clients: BTreeMap<u64, Connection>,
     /// Those that live, by the order of their start.
-    containers: BTreeMap<u64, Container>,
+    pub(super) containers: BTreeMap<u64, Container>,
     /// Those that have ended.
     ended: Vec<ContainerRecord>,
+    /// What those who were attached to ended containers have not taken yet.
+    pub(super) leftovers: Vec<Tap>,
     quitting: Option<Waiter>,
 }
 
@@ -66,6 +71,7 @@ impl Shim {
             clients: BTreeMap::new(),
             containers: BTreeMap::new(),
             ended: Vec::new(),
+            leftovers: Vec::new(),
             quitting: None,
         };
         let listener = shim.watch(Source::Listener);
@@ -139,8 +145,11 @@ impl Shim {
                 if !entry.forward(stream) {
                     let _ = epoll::delete(&self.epoll, &entry.outputs[stream]);
                     self.sources.remove(&key);
+                } else if entry.is_held(stream) {
+                    self.hold(container, stream);
                 }
             }
+            Source::Tap(container) => self.release(container),
             Source::Signals => {}
         }
     }
@@ -204,6 +213,18 @@ impl Shim {
         }
     }
 
+    pub(super) fn send_with(
+        &mut self,
+        client: u64,
+        message: &Message,
+        descriptors: &[BorrowedFd<'_>],
+    ) {
+        let Some(connection) = self.clients.get_mut(&client) else { return };
+        if connection.send_with(message, descriptors).is_err() {
+            self.hang_up(client);
+        }
+    }
+
     fn reply(&mut self, (client, id): Waiter, outcome: Outcome) {
         self.send(client, &Message::Reply { id, outcome });
     }
@@ -230,6 +251,7 @@ impl Shim {
                     None => self.reply(waiter, Outcome::Done),
                 }
             }
+            Operation::Attach { name, streams } => self.attach(waiter, &name, streams),
             Operation::Quit => {
                 self.quitting = Some(waiter);
                 self.containers.values().for_each(Container::kill);
@@ -288,12 +310,18 @@ impl Shim {
             let source = self.watch(Source::Report(key));
             let _ = epoll::add(&self.epoll, report, epoll::EventData::new_u64(source), READ);
         }
-        for (index, output) in container.outputs.iter().enumerate() {
-            let source = self.watch(Source::Output(key, index));
-            let _ =
-                epoll::add(&self.epoll, output.as_fd(), epoll::EventData::new_u64(source), READ);
-        }
         self.containers.insert(key, container);
+        self.watch_outputs(key, 0);
+    }
+
+    fn watch_outputs(&mut self, key: u64, first: usize) {
+        let Some(container) = self.containers.get(&key) else { return };
+        for (index, output) in container.outputs.iter().enumerate().skip(first) {
+            self.next += 1;
+            self.sources.insert(self.next, Source::Output(key, index));
+            let data = epoll::EventData::new_u64(self.next);
+            let _ = epoll::add(&self.epoll, output.as_fd(), data, READ);
+        }
     }
 
     /// A container's program runs.
@@ -301,6 +329,8 @@ impl Shim {
         let Some(container) = self.containers.get_mut(&key) else { return };
         let waiter = container.start_waiter.take();
         let record = container.record.clone();
+        // Its terminal has come with the news.
+        self.watch_outputs(key, PIPES);
         self.announce(&record);
         if let Some(waiter) = waiter {
             let status = Box::new(record.status);
@@ -323,6 +353,7 @@ impl Shim {
             self.sources.retain(|_, source| {
                 !matches!(source, Source::Report(k) | Source::Output(k, _) if *k == key)
             });
+            self.keep_leftovers(key, std::mem::take(&mut container.taps));
             self.ended.push(container.record.clone());
             self.announce(&container.record);
             let status = container.record.status.clone();
@@ -357,4 +388,7 @@ impl Shim {
     }
 }
 
-const READ: epoll::EventFlags = epoll::EventFlags::IN;
+pub(super) const READ: epoll::EventFlags = epoll::EventFlags::IN;
+
+/// A container's first outputs are the pipes; what follows is its terminal.
+const PIPES: usize = 2;

@@ -1,4 +1,4 @@
-//! A container's standard output or error on its way to the log.
+//! A container's standard output or error on its way to the log, and to whoever is attached.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use jiff::Timestamp;
 
+use super::tap::Tap;
 use crate::log::writer::{LogWriter, Stream};
 
 /// A pipe holds 64 KiB by default: one read empties it.
@@ -28,8 +29,17 @@ impl Output {
         Ok(Self { pipe: File::from(pipe), stream, partial: Vec::new() })
     }
 
+    /// Which of the two it is.
+    pub(super) fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// Forwards what one read gives; `false` at the end of the stream. `Err(WouldBlock)` when empty.
-    pub(super) fn forward(&mut self, log: &mut LogWriter) -> io::Result<bool> {
+    pub(super) fn forward(
+        &mut self,
+        log: &mut LogWriter,
+        taps: &mut [Tap],
+    ) -> io::Result<bool> {
         let mut chunk = vec![0; CHUNK];
         let length = loop {
             match self.pipe.read(&mut chunk) {
@@ -42,13 +52,16 @@ impl Output {
             return Ok(false);
         }
         log.write(self.stream, &mut self.partial, &chunk[..length], Timestamp::now());
+        for tap in taps.iter_mut().filter(|tap| tap.stream() == self.stream) {
+            tap.write(&chunk[..length]);
+        }
         Ok(true)
     }
 
     /// Forwards everything that is there, and the last unfinished line.
-    pub(super) fn drain(&mut self, log: &mut LogWriter) {
+    pub(super) fn drain(&mut self, log: &mut LogWriter, taps: &mut [Tap]) {
         for _ in 0..MAX_DRAIN {
-            if !matches!(self.forward(log), Ok(true)) {
+            if !matches!(self.forward(log, taps), Ok(true)) {
                 break;
             }
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cgroup::CgroupPlan;
 use crate::launch::LaunchPlan;
 use crate::spec::{ContainerSpec, ContainerStatus};
+use crate::streams::Wanted;
 
 use super::record::ContainerRecord;
 
@@ -35,6 +36,8 @@ pub(crate) enum Operation {
     Start(Box<Start>),
     /// Stop a container: its stop signal, SIGKILL after `grace_millis`; answered when it has exited.
     Stop { name: String, grace_millis: u64 },
+    /// Connect with the streams of a container's first process. The answer comes with descriptors.
+    Attach { name: String, streams: Wanted },
     /// Kill everything, and when it is gone answer and end.
     Quit,
 }
@@ -74,6 +77,8 @@ pub(crate) enum Outcome {
     Done,
     Container { status: Box<ContainerStatus> },
     Refused { message: String },
+    /// Which descriptors come along, in this order.
+    Attached { terminal: bool, stdin: bool, stdout: bool, stderr: bool },
 }
 
 /// A message as a frame.

@@ -75,7 +75,7 @@ pub(crate) async fn spawn(executable: &Path, directory: &SandboxDir) -> Result<(
 /// that very file, with the image's own libraries: through a writable mount it could replace the host's
 /// `wctl` as soon as nobody executes it (runc's CVE-2019-5736). `None` where the host does not permit
 /// mounts, and therefore no native containers either.
-fn read_only(executable: &Path) -> Option<OwnedFd> {
+pub(crate) fn read_only(executable: &Path) -> Option<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(CWD, executable, flags).ok()?;
     let attributes = MountAttributes { read_only: true, ..MountAttributes::default() };

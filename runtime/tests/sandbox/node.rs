@@ -183,6 +183,7 @@ pub(crate) fn shell(name: &str, script: &str) -> ContainerSpec {
         resources: Resources::default(),
         security: Security::default(),
         http_port: None,
+        stdio: Default::default(),
         labels: Default::default(),
     }
 }

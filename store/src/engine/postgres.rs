@@ -10,15 +10,18 @@
 //! - Reads use a small pool. A read is one statement, hence one snapshot.
 //!
 //! When the server goes away, writes answer `Unavailable` (or `Unknown`, if the
-//! commit was on its way) and every later batch tries to connect again.
+//! commit was on its way) and every later batch tries to connect again. Reads answer
+//! `Unavailable` as soon as a connection is refused: whoever has a memory to answer from
+//! should not have to wait.
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection as _};
 use tokio::time::timeout;
 
 use super::{Engine, History};
@@ -47,6 +50,8 @@ pub(crate) struct Postgres {
     pool: PgPool,
     options: PgConnectOptions,
     deadline: Duration,
+    /// A connection was lost since the server last took one.
+    lost: AtomicBool,
 }
 
 /// Connects and creates the tables where they are missing. Returns the newest revision too.
@@ -67,7 +72,8 @@ pub(crate) async fn open(
         .test_before_acquire(false)
         .connect_lazy_with(connect.clone());
     let journal = PostgresJournal::new(connect.clone(), options.deadline);
-    let postgres = Postgres { pool, options: connect, deadline: options.deadline };
+    let (deadline, lost) = (options.deadline, AtomicBool::new(false));
+    let postgres = Postgres { pool, options: connect, deadline, lost };
     Ok((Arc::new(postgres), journal, newest))
 }
 
@@ -103,12 +109,16 @@ impl Postgres {
         F: Future<Output = Result<T, Failure>>,
     {
         let attempts = async {
+            if self.lost.load(Ordering::Acquire) {
+                self.knock().await?;
+            }
             let mut left = READERS;
             loop {
                 match read(self.pool.clone()).await {
                     Err(Failure::Sql(error)) if left > 0 && is_disconnected(&error) => left -= 1,
                     result => return result,
                 }
+                self.knock().await?;
             }
         };
         let unavailable =
@@ -120,6 +130,20 @@ impl Postgres {
             Ok(Err(Failure::Sql(error))) => Err(unavailable(Arc::new(error))),
             Err(elapsed) => Err(unavailable(Arc::new(elapsed))),
         }
+    }
+
+    /// Finds out whether the server takes connections. The pool does not say: it takes one that
+    /// refuses them for one that is starting, and waits.
+    async fn knock(&self) -> Result<(), Failure> {
+        if self.pool.is_closed() {
+            return Err(sqlx::Error::PoolClosed.into());
+        }
+        self.lost.store(true, Ordering::Release);
+        let connection = self.options.connect().await?;
+        self.lost.store(false, Ordering::Release);
+        // The answer counts, not how the server takes the farewell.
+        let _ = connection.close().await;
+        Ok(())
     }
 }
 

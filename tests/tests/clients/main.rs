@@ -14,12 +14,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tests::cluster::{Cluster, succeed};
+use tests::images::Layout;
 use tests::program;
 
-/// A cluster with the Wasm program that the clients run in pods.
+/// A cluster with the programs that the clients run in pods: a Wasm component, and a busybox.
 fn cluster() -> Cluster {
     let cluster = Cluster::start().unwrap();
     cluster.load_fixture("spin.wasm", "test/spin:v1").unwrap();
+    let layout = Layout::new().unwrap();
+    layout.busybox("v1").unwrap();
+    let path = layout.path();
+    let load = ["image", "load", path.to_str().unwrap(), "--name", "test/busybox:v1"];
+    cluster.wctl(&load).unwrap();
     cluster
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use runtime::image::{Image, ImageKind};
-use runtime::spec::{ContainerSpec, Mount};
+use runtime::spec::{ContainerSpec, Mount, Stdio};
 
 use super::termination;
 use crate::context::Context;
@@ -135,6 +135,11 @@ pub(crate) async fn container_spec(
         ),
         security: security::security(pod, container)?,
         http_port: (!native).then(|| http_port(container)),
+        stdio: Stdio {
+            stdin: container.stdin.unwrap_or(false),
+            stdin_once: container.stdin_once.unwrap_or(false),
+            terminal: container.tty.unwrap_or(false),
+        },
         labels: [(IMAGE_LABEL.to_owned(), container.image.clone().unwrap_or_default())].into(),
         env,
     })

@@ -167,7 +167,7 @@ impl Step<'_> {
         else {
             return;
         };
-        if let Err(why) = hooks::run(hook, self.container, pod_ip).await {
+        if let Err(why) = hooks::run(self.context, self.pod, hook, self.container, pod_ip).await {
             self.event(
                 Severity::Warning,
                 "FailedPostStartHook",

@@ -40,7 +40,8 @@ pub(crate) async fn stop(
     let began = Instant::now();
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
     if let (Some(hook), Some(pod_ip)) = (hook, pod_ip) {
-        let failed = match tokio::time::timeout(grace, hooks::run(hook, &container, pod_ip)).await {
+        let run = hooks::run(&context, &pod, hook, &container, pod_ip);
+        let failed = match tokio::time::timeout(grace, run).await {
             Ok(Ok(())) => None,
             Ok(Err(why)) => Some(why),
             Err(_) => Some("it did not end within the grace period".to_owned()),

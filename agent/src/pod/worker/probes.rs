@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::context::Context;
+use crate::exec::Executor;
 use crate::pod::model::{Have, Health, ProbeKind};
 use crate::pod::status::container_id;
 use crate::probe::{self, Report, Settings, Subject};
@@ -57,6 +58,11 @@ impl Probes {
                 container: name.clone(),
                 attempt: number,
                 started_at,
+                executor: Some(Executor {
+                    runtime: context.runtime.clone(),
+                    uid: pod.metadata.uid.clone().unwrap_or_default(),
+                    container: name.clone(),
+                }),
             };
             for (kind, probe) in probes(container) {
                 if kind == ProbeKind::Startup && state.health.started {

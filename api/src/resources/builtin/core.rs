@@ -76,6 +76,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .hash("XwShjMxG9Fs=")
             .schema("core.v1.Node")
             .printer(table::node::NODE)
+            .sub("proxy", "NodeProxyOptions", PROXY)
             .sub("status", "Node", READ_WRITE)
             .fields(&[("spec.unschedulable", &["spec.unschedulable"])]),
         row(
@@ -109,10 +110,14 @@ pub(super) fn rows() -> Vec<Resource> {
             .hash("xPOwRZ+Yhw8=")
             .schema("core.v1.Pod")
             .printer(table::pod::POD)
+            .sub("attach", "PodAttachOptions", CONNECT)
             .sub("binding", "Binding", CREATE)
             .sub("ephemeralcontainers", "Pod", READ_WRITE)
             .foreign_sub("eviction", ("policy", "v1", "Eviction"), CREATE)
+            .sub("exec", "PodExecOptions", CONNECT)
             .sub("log", "Pod", GET)
+            .sub("portforward", "PodPortForwardOptions", CONNECT)
+            .sub("proxy", "PodProxyOptions", PROXY)
             .sub("resize", "Pod", READ_WRITE)
             .sub("status", "Pod", READ_WRITE)
             .fields(&[
@@ -178,6 +183,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .hash("0/CO1lhkEBI=")
             .schema("core.v1.Service")
             .printer(table::service::SERVICE)
+            .sub("proxy", "ServiceProxyOptions", PROXY)
             .sub("status", "Service", READ_WRITE)
             .fields(&[("spec.clusterIP", &["spec.clusterIP"]), ("spec.type", &["spec.type"])]),
     ]

@@ -12,13 +12,13 @@ use crate::strategy::{object_at, set_default};
 const HTTPS: i64 = 443;
 const FORM: &str = "; desired format: https://host[/path]";
 
-pub(super) fn default(config: &mut Value) {
+pub(in crate::strategy) fn default(config: &mut Value) {
     if let Some(service) = object_at(config, "/service") {
         set_default(service, "port", HTTPS);
     }
 }
 
-pub(super) fn validate(config: &Value, path: &Path) -> Errors {
+pub(in crate::strategy) fn validate(config: &Value, path: &Path) -> Errors {
     let (service, at) = (&config["service"], path.child("service"));
     match (config["url"].as_str(), service.is_null()) {
         (Some(url), true) => validate_url(url, &path.child("url")),

@@ -10,8 +10,7 @@ use super::{FAILURE_POLICIES, REINVOCATION_POLICIES, conditions, list, matching,
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::strategy::{
-    Strategy, conditions as status_conditions, keep_all_but_status_alone, keep_field, object_at,
-    set_default,
+    Strategy, conditions as status_conditions, keep_field, object_at, set_default,
 };
 
 const MAX_AUDIT_ANNOTATIONS: usize = 20;
@@ -66,8 +65,8 @@ impl Strategy for Policy {
         }
     }
 
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {

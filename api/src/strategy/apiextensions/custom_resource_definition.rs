@@ -5,15 +5,12 @@
 
 use serde_json::{Value, json};
 
-use super::{names, versions};
-use crate::custom::{self, CLEANUP_FINALIZER, Schema};
+use super::{conversion, names, versions};
+use crate::custom::{self, Approval, CLEANUP_FINALIZER, Schema, needs_approval};
 use crate::field::{Errors, FieldError, Path};
 use crate::names as rules;
 use crate::strategy::{Strategy, each, keep_field, object_at, set_default};
 
-/// Groups of Kubernetes' own, in which a definition needs an approval.
-const PROTECTED: &[&str] = &["k8s.io", "kubernetes.io"];
-const APPROVAL: &str = "api-approved.kubernetes.io";
 const IMMUTABLE: &str = "field is immutable";
 
 #[derive(Debug)]
@@ -62,36 +59,28 @@ impl Strategy for CustomResourceDefinition {
         }
     }
 
+    fn status_is_alone(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value) -> Errors {
-        let (spec, path) = (&object["spec"], Path::new("spec"));
         let mut errors = own_name(object);
-        errors.extend(group(object, &path.child("group")));
-        match spec["scope"].as_str().unwrap_or_default() {
-            "" => errors.push(FieldError::required(&path.child("scope"), "")),
-            "Cluster" | "Namespaced" => {}
-            other => {
-                let scopes = &["Cluster", "Namespaced"];
-                errors.push(FieldError::not_supported(&path.child("scope"), other, scopes));
-            }
-        }
-        if spec["preserveUnknownFields"] == true {
-            let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
-            errors.push(FieldError::invalid(&path.child("preserveUnknownFields"), true, detail));
-        }
-        errors.extend(names::required(&spec["names"], &path.child("names")));
-        errors.extend(names::validate(&spec["names"], &path.child("names")));
-        errors.extend(versions::validate(spec, &path.child("versions")));
-        errors.extend(conversion(&spec["conversion"], &path.child("conversion")));
+        errors.extend(spec(object));
+        errors.extend(accepted_names(object));
+        errors.extend(stored_versions(object));
+        errors.extend(approval(object, None));
+        errors.extend(preserve(object, None));
         errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Errors {
-        let mut errors = self.validate(new);
+        let mut errors = spec(new);
         let path = Path::new("spec");
-        let mut fields = vec![("group", &["group"][..]), ("names.plural", &["names", "plural"])];
+        let mut fields = Vec::new();
         if custom::is_established(old) {
             fields.extend([("scope", &["scope"][..]), ("names.kind", &["names", "kind"])]);
         }
+        fields.extend([("group", &["group"][..]), ("names.plural", &["names", "plural"])]);
         for (shown, steps) in fields {
             let of = |object: &Value| {
                 steps.iter().fold(object["spec"].clone(), |at, step| at[*step].clone())
@@ -100,16 +89,15 @@ impl Strategy for CustomResourceDefinition {
                 errors.push(FieldError::invalid(&path.child(shown), of(new), IMMUTABLE));
             }
         }
+        errors.extend(accepted_names(new));
         errors.extend(stored_versions(new));
+        errors.extend(approval(new, Some(old)));
+        errors.extend(preserve(new, Some(old)));
         errors
     }
 
     fn validate_status_update(&self, new: &Value, _: &Value) -> Errors {
-        let path = Path::new("status");
-        let mut errors =
-            names::validate(&new["status"]["acceptedNames"], &path.child("acceptedNames"));
-        errors.extend(stored_versions(new));
-        errors
+        accepted_names(new)
     }
 
     fn cleanup_finalizer(&self) -> Option<&'static str> {
@@ -158,47 +146,71 @@ fn own_name(object: &Value) -> Errors {
     vec![FieldError::invalid(&path, name, "must be spec.names.plural+\".\"+spec.group")]
 }
 
-fn group(object: &Value, path: &Path) -> Errors {
+/// Checks what is wanted.
+fn spec(object: &Value) -> Errors {
+    let (spec, path) = (&object["spec"], Path::new("spec"));
+    let mut errors: Errors = group(object, &path.child("group")).into_iter().collect();
+    match spec["scope"].as_str().unwrap_or_default() {
+        "" => errors.push(FieldError::required(&path.child("scope"), "")),
+        "Cluster" | "Namespaced" => {}
+        other => {
+            let scopes = &["Cluster", "Namespaced"];
+            errors.push(FieldError::not_supported(&path.child("scope"), other, scopes));
+        }
+    }
+    errors.extend(versions::validate(spec, &path));
+    errors.extend(names::required(&spec["names"], &path.child("names")));
+    errors.extend(names::validate(&spec["names"], &path.child("names")));
+    errors.extend(versions::validate_common(spec, &path));
+    errors.extend(conversion::validate(&spec["conversion"], &path.child("conversion")));
+    errors
+}
+
+fn group(object: &Value, path: &Path) -> Option<FieldError> {
     let group = object["spec"]["group"].as_str().unwrap_or_default();
     if group.is_empty() {
-        return vec![FieldError::required(path, "")];
+        return Some(FieldError::required(path, ""));
     }
     let messages = rules::dns1123_subdomain(group);
     if !messages.is_empty() {
-        return vec![FieldError::invalid(path, group, &messages.join(","))];
+        return Some(FieldError::invalid(path, group, &messages.join(",")));
     }
-    if !group.contains('.') {
-        let detail = "should be a domain with at least one dot";
-        return vec![FieldError::invalid(path, group, detail)];
-    }
-    let inside = |domain: &&&str| group == **domain || group.ends_with(&format!(".{domain}"));
-    let approved = object["metadata"]["annotations"][APPROVAL].as_str().unwrap_or_default();
-    if PROTECTED.iter().find(inside).is_some() && approved.is_empty() {
-        let path = Path::new("metadata").child("annotations").key(APPROVAL);
-        let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111";
-        return vec![FieldError::required(&path, detail)];
-    }
-    Errors::new()
+    let detail = "should be a domain with at least one dot";
+    (!group.contains('.')).then(|| FieldError::invalid(path, group, detail))
 }
 
-fn conversion(conversion: &Value, path: &Path) -> Errors {
-    let webhook = &conversion["webhook"];
-    match conversion["strategy"].as_str().unwrap_or_default() {
-        "" => vec![FieldError::required(&path.child("strategy"), "")],
-        "None" if !webhook.is_null() => {
-            let detail = "should not be set when strategy is not set to Webhook";
-            vec![FieldError::forbidden(&path.child("webhook"), detail)]
-        }
-        "None" => Errors::new(),
-        "Webhook" if webhook["clientConfig"].is_null() => {
-            let detail = "required when strategy is set to Webhook";
-            vec![FieldError::required(&path.child("webhook").child("clientConfig"), detail)]
-        }
-        "Webhook" => Errors::new(),
-        other => {
-            vec![FieldError::not_supported(&path.child("strategy"), other, &["None", "Webhook"])]
-        }
+fn accepted_names(object: &Value) -> Errors {
+    names::validate(&object["status"]["acceptedNames"], &Path::new("status").child("acceptedNames"))
+}
+
+/// Groups of Kubernetes' own want to be told where a definition was approved. What was let pass
+/// once stays.
+fn approval(new: &Value, old: Option<&Value>) -> Option<FieldError> {
+    if !needs_approval(new["spec"]["group"].as_str().unwrap_or_default()) {
+        return None;
     }
+    let approval = Approval::of(new);
+    if old.is_some_and(|old| Approval::of(old) == approval) {
+        return None;
+    }
+    let path = Path::new("metadata").child("annotations").key(Approval::ANNOTATION);
+    let reason = approval.message(new);
+    match approval {
+        Approval::Missing => Some(FieldError::required(&path, &reason)),
+        Approval::Invalid => Some(FieldError::invalid(&path, Approval::text(new), &reason)),
+        Approval::Given | Approval::Bypassed => None,
+    }
+}
+
+/// Unknown fields are kept by what the schema says, not by what the definition says.
+fn preserve(new: &Value, old: Option<&Value>) -> Option<FieldError> {
+    let set = |object: &Value| object["spec"]["preserveUnknownFields"] == true;
+    if !set(new) || old.is_some_and(set) {
+        return None;
+    }
+    let path = Path::new("spec").child("preserveUnknownFields");
+    let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    Some(FieldError::invalid(&path, true, detail))
 }
 
 /// Objects may be stored in each of these versions, so none may go before they are rewritten.
@@ -214,11 +226,19 @@ fn stored_versions(object: &Value) -> Errors {
     }
     let versions = || object["spec"]["versions"].as_array().into_iter().flatten();
     let mut errors = Errors::new();
+    if let Some(stored) = versions().find(|version| version["storage"] == true)
+        && !list.contains(&stored["name"])
+    {
+        let name = stored["name"].as_str().unwrap_or_default();
+        let detail = format!("must have the storage version {name}");
+        errors.push(FieldError::invalid(&path, list.to_vec(), &detail));
+    }
     for (n, stored) in list.iter().enumerate() {
         if !versions().any(|version| version["name"] == *stored) {
-            let detail = "missing from spec.versions; v1 was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in v1 and removes v1 from status.storedVersions";
             let name = stored.as_str().unwrap_or_default();
-            let detail = detail.replace("v1", name);
+            let detail = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
+            );
             errors.push(FieldError::invalid(&path.index(n), name, &detail));
         }
     }

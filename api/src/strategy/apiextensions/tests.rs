@@ -1,3 +1,5 @@
+mod schemas;
+
 use serde_json::{Value, json};
 
 use crate::strategy::tests::{changed, create, refuses, resource};
@@ -27,7 +29,7 @@ fn with(field: &str, value: &Value) -> Value {
 #[test]
 fn definitions_are_checked() {
     let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
-    let schema = "spec.versions[0].schema.openAPIV3Schema";
+    let schema = "spec.validation.openAPIV3Schema";
     let two = |name: &str| {
         let mut versions = definition()["spec"]["versions"].clone();
         let mut second = versions[0].clone();
@@ -41,20 +43,20 @@ fn definitions_are_checked() {
         (json!({"spec": {"preserveUnknownFields": true}}), "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead".to_owned()),
         (json!({"spec": {"names": {"listKind": "Foo"}}}), r#"spec.names.listKind: Invalid value: "Foo": kind and listKind may not be the same"#.to_owned()),
         (two("v2"), "spec.versions: Invalid value: must have exactly one version marked as storage version".to_owned()),
-        (with("schema", &json!(null)), format!("{schema}: Required value: schemas are required")),
+        (with("schema", &json!(null)), "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required".to_owned()),
         (with_schema(&json!({"properties": {}})), format!("{schema}.properties[spec].type: Required value: must not be empty for specified object fields")),
         (with_schema(&json!({"type": "array"})), format!("{schema}.properties[spec].items: Required value: must be specified")),
         (with_schema(&json!({"type": "text"})), format!(r#"{schema}.properties[spec].type: Unsupported value: "text": supported values: "array", "boolean", "integer", "number", "object", "string""#)),
         (with_schema(&json!({"type": "string", "anyOf": [{"type": "string"}]})), format!("{schema}.properties[spec].anyOf[0].type: Forbidden: must be empty to be structural")),
         (with_schema(&json!({"type": "object", "$ref": "#/x"})), format!("{schema}.properties[spec].$ref: Forbidden: $ref is not supported")),
-        (with_schema(&json!({"type": "integer", "default": "a"})), format!(r#"{schema}.properties[spec].default: Invalid value: "string": {schema}.properties[spec].default in body must be of type integer: "string""#)),
+        (with_schema(&json!({"type": "integer", "default": "a"})), format!(r#"{schema}.properties[spec].default: Invalid value: "string":  in body must be of type integer: "string""#)),
         (with_schema(&json!({"type": "array", "items": {"type": "object"}, "x-kubernetes-list-type": "map"})), format!("{schema}.properties[spec].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map")),
         (with("subresources", &json!({"scale": {"specReplicasPath": ".status.n", "statusReplicasPath": ".status.n"}})),
-         r#"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".status.n": should be a json path under .spec"#.to_owned()),
+         r#"spec.subresources.scale.specReplicasPath: Invalid value: ".status.n": should be a json path under .spec"#.to_owned()),
         (with("additionalPrinterColumns", &json!([{"name": "a", "type": "text", "jsonPath": ".a"}])),
-         r#"spec.versions[0].additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#.to_owned()),
+         r#"spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#.to_owned()),
         (with("selectableFields", &json!([{"jsonPath": ".spec.other"}])),
-         r#"spec.versions[0].selectableFields[0].jsonPath: Invalid value: ".spec.other": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#.to_owned()),
+         r#"spec.selectableFields[0].jsonPath: Invalid value: ".spec.other": is an invalid path: does not refer to a valid field"#.to_owned()),
         (with("deprecationWarning", &json!("old")), r#"spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions"#.to_owned()),
         (json!({"spec": {"conversion": {"strategy": "Magic"}}}), r#"spec.conversion.strategy: Unsupported value: "Magic": supported values: "None", "Webhook""#.to_owned()),
         (json!({"metadata": {"name": "foos.a.k8s.io"}, "spec": {"group": "a.k8s.io"}}),
@@ -102,4 +104,101 @@ fn rules_that_are_not_evaluated_are_told() {
     let rules = json!({"type": "object", "x-kubernetes-validations": [{"rule": "true"}]});
     let told = row.strategy.warnings(&changed(&definition(), &with_schema(&rules)));
     assert!(told[0].contains("x-kubernetes-validations"), "{told:?}");
+}
+
+#[test]
+fn what_versions_have_alike_is_told_once() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let two = |second: Value| {
+        let mut versions = definition()["spec"]["versions"].clone();
+        versions[0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = json!({"type": "array"});
+        let mut other = versions[0].clone();
+        other["name"] = "v2".into();
+        other["storage"] = false.into();
+        for (field, value) in second.as_object().expect("fields") {
+            other[field] = value.clone();
+        }
+        versions.as_array_mut().expect("a list").push(other);
+        let created = create(row, changed(&definition(), &json!({"spec": {"versions": versions}})));
+        created.expect_err("no items").message
+    };
+    let same = two(json!({}));
+    assert!(same.contains(" spec.validation.openAPIV3Schema.properties[spec].items: "), "{same}");
+    let other = two(json!({"schema": {"openAPIV3Schema": {"type": "object"}}}));
+    assert!(
+        other.contains(" spec.versions[0].schema.openAPIV3Schema.properties[spec].items: "),
+        "{other}"
+    );
+    let column = json!([{"name": "a", "type": "string", "jsonPath": "a"}]);
+    let columns = two(json!({"additionalPrinterColumns": column}));
+    assert!(
+        columns.contains("spec.versions[1].additionalPrinterColumns[0].JSONPath: Invalid value: \"a\": must be a simple json path starting with ."),
+        "{columns}"
+    );
+}
+
+#[test]
+fn webhooks_are_checked_beside_the_strategy() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let with = |conversion: Value| json!({"spec": {"conversion": conversion}});
+    let config = json!({"url": "https://example.com/convert"});
+    let hook = |more: Value| {
+        let mut hook = json!({"clientConfig": config, "conversionReviewVersions": ["v1"]});
+        for (field, value) in more.as_object().expect("fields") {
+            hook[field] = value.clone();
+        }
+        with(json!({"strategy": "Webhook", "webhook": hook}))
+    };
+    let cases = [
+        (
+            with(json!({"strategy": "Webhook"})),
+            "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+        ),
+        (
+            hook(json!({"clientConfig": {}})),
+            "spec.conversion.webhookClientConfig: Required value: exactly one of url or service is required",
+        ),
+        (
+            hook(json!({"clientConfig": {"url": "http://a"}})),
+            r#"spec.conversion.webhookClientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme"#,
+        ),
+        (
+            hook(json!({"conversionReviewVersions": ["v9"]})),
+            r#"spec.conversion.conversionReviewVersions: Invalid value: ["v9"]: must include at least one of v1, v1beta1"#,
+        ),
+        (
+            hook(json!({"conversionReviewVersions": ["v1", "v1"]})),
+            r#"spec.conversion.conversionReviewVersions[1]: Invalid value: "v1": duplicate version"#,
+        ),
+        (
+            with(
+                json!({"strategy": "None", "webhook": {"clientConfig": config, "conversionReviewVersions": ["v1"]}}),
+            ),
+            "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook",
+        ),
+    ];
+    refuses(row, &definition(), &cases);
+    create(row, changed(&definition(), &hook(json!({})))).expect("a webhook");
+}
+
+#[test]
+fn approvals_are_asked_for_once() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let mut base = definition();
+    base["metadata"]["name"] = "foos.a.k8s.io".into();
+    base["spec"]["group"] = "a.k8s.io".into();
+    let annotated = |text: &str| {
+        changed(&base, &json!({"metadata": {"annotations": {"api-approved.kubernetes.io": text}}}))
+    };
+    create(row, base.clone()).expect_err("not approved");
+    create(row, annotated("because")).expect_err("no approval");
+    create(row, annotated("unapproved, a test")).expect("said not to be");
+    let approved = create(row, annotated("https://a.io/1")).expect("approved");
+    let update = |old: &Value, new: &Value| {
+        crate::lifecycle::before_update(row, &mut new.clone(), old).map_err(|status| status.message)
+    };
+    let mut bare = approved.clone();
+    crate::meta::remove(&mut bare["metadata"], "annotations");
+    assert!(update(&approved, &bare).is_err());
+    assert_eq!(update(&bare, &bare), Ok(()), "was let pass before");
 }

@@ -1,11 +1,15 @@
 //! The versions of a custom resource: names, schemas, subresources, columns, selectable fields.
+//!
+//! What all versions have alike Kubernetes holds once, for the whole definition, and its messages
+//! say so: a schema that is the same in all versions is `spec.validation`, not
+//! `spec.versions[0].schema`.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
 use crate::custom::json_path::JsonPath;
-use crate::custom::{Schema, structural};
+use crate::custom::{Schema, default_rules, rules, structural};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
@@ -14,141 +18,246 @@ const COLUMN_FORMATS: &[&str] =
     &["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 /// Fields of a version that selectors may name, at most.
 const SELECTABLE: usize = 8;
+/// Bytes of a warning, at most.
+const WARNING: usize = 256;
 
-/// Checks `spec.versions`.
+/// Words that the schema may have besides its fields where the status is a subresource, and how
+/// messages call them.
+const ROOT_WORDS: &[(&str, &str)] = &[
+    ("description", "Description"),
+    ("type", "Type"),
+    ("format", "Format"),
+    ("title", "Title"),
+    ("maximum", "Maximum"),
+    ("exclusiveMaximum", "ExclusiveMaximum"),
+    ("minimum", "Minimum"),
+    ("exclusiveMinimum", "ExclusiveMinimum"),
+    ("maxLength", "MaxLength"),
+    ("minLength", "MinLength"),
+    ("pattern", "Pattern"),
+    ("maxItems", "MaxItems"),
+    ("minItems", "MinItems"),
+    ("uniqueItems", "UniqueItems"),
+    ("multipleOf", "MultipleOf"),
+    ("required", "Required"),
+    ("items", "Items"),
+    ("properties", "Properties"),
+    ("externalDocs", "ExternalDocs"),
+    ("example", "Example"),
+    ("x-kubernetes-preserve-unknown-fields", "XPreserveUnknownFields"),
+    ("x-kubernetes-validations", "XValidations"),
+];
+
+/// Checks `spec.versions`; `path` is that of the spec.
 pub(super) fn validate(spec: &Value, path: &Path) -> Errors {
     let list = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let alike = Alike::of(list);
     let mut errors = Errors::new();
-    let mut seen = HashSet::new();
     for (n, version) in list.iter().enumerate() {
-        let (path, name) = (path.index(n), text(version, "name"));
-        if !seen.insert(name) {
-            errors.push(FieldError::duplicate(&path.child("name"), name));
+        if version["schema"]["openAPIV3Schema"].is_null() {
+            let at = path.child("versions").index(n).child("schema").child("openAPIV3Schema");
+            errors.push(FieldError::required(&at, "schemas are required"));
         }
-        let messages = names::dns1035_label(name);
-        if !messages.is_empty() {
-            errors.push(FieldError::invalid(&path.child("name"), name, &messages.join(",")));
+    }
+    let mut seen = HashSet::new();
+    let mut unique = true;
+    for (n, version) in list.iter().enumerate() {
+        let (path, name) = (path.child("versions").index(n), text(version, "name"));
+        unique &= seen.insert(name);
+        errors.extend(label(name, &path.child("name")));
+        errors.extend(warning(version, &path.child("deprecationWarning")));
+        if !alike.schema {
+            errors.extend(schema(version, has_status(version), &path.child("schema")));
         }
-        if !version["deprecationWarning"].is_null() && version["deprecated"] != true {
-            let detail = "can only be set for deprecated versions";
-            let warning = text(version, "deprecationWarning");
-            errors.push(FieldError::invalid(&path.child("deprecationWarning"), warning, detail));
+        if !alike.subresources {
+            errors.extend(scale(version, &path.child("subresources")));
         }
-        errors.extend(one(version, &path));
+        if !alike.columns {
+            errors.extend(columns(version, &path.child("additionalPrinterColumns")));
+        }
+        if !alike.selectable {
+            errors.extend(selectable(version, &path.child("selectableFields")));
+        }
+    }
+    let at = path.child("versions");
+    if !unique {
+        errors.push(FieldError::invalid_without_value(&at, "must contain unique version names"));
     }
     if list.iter().filter(|version| version["storage"] == true).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid_without_value(path, detail));
+        errors.push(FieldError::invalid_without_value(&at, detail));
     }
     errors
+}
+
+/// Checks what all versions have alike; `path` is that of the spec.
+pub(super) fn validate_common(spec: &Value, path: &Path) -> Errors {
+    let list = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let (alike, Some(first)) = (Alike::of(list), list.first()) else { return Errors::new() };
+    let mut errors = Errors::new();
+    if alike.schema {
+        let status = list.iter().any(has_status);
+        errors.extend(schema(first, status, &path.child("validation")));
+    }
+    if alike.subresources {
+        errors.extend(scale(first, &path.child("subresources")));
+    }
+    if alike.columns {
+        errors.extend(columns(first, &path.child("additionalPrinterColumns")));
+    }
+    if alike.selectable {
+        errors.extend(selectable(first, &path.child("selectableFields")));
+    }
+    errors
+}
+
+/// What is the same in all versions.
+struct Alike {
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    selectable: bool,
+}
+
+impl Alike {
+    fn of(versions: &[Value]) -> Alike {
+        let same = |field: &str| versions.windows(2).all(|pair| pair[0][field] == pair[1][field]);
+        let schema = same("schema");
+        Alike {
+            schema,
+            subresources: same("subresources"),
+            columns: same("additionalPrinterColumns"),
+            selectable: schema && same("selectableFields"),
+        }
+    }
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
 
-fn one(version: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let (schema, at) =
-        (&version["schema"]["openAPIV3Schema"], path.child("schema").child("openAPIV3Schema"));
-    let mut read = None;
-    if schema.is_null() {
-        errors.push(FieldError::required(&at, "schemas are required"));
-    } else {
-        errors.extend(unsupported(schema, &at));
-        if errors.is_empty() {
-            match Schema::read(schema) {
-                Ok(schema) => {
-                    errors.extend(structural::check(&schema, &at));
-                    read = Some(schema);
-                }
-                Err(error) => errors.push(FieldError::invalid_without_value(&at, &error)),
-            }
-        }
+fn label(name: &str, path: &Path) -> Option<FieldError> {
+    let messages = names::dns1035_label(name);
+    (!messages.is_empty()).then(|| FieldError::invalid(path, name, &messages.join(",")))
+}
+
+fn warning(version: &Value, path: &Path) -> Errors {
+    let Some(warning) = version["deprecationWarning"].as_str() else { return Errors::new() };
+    let refuse = |detail: &str| FieldError::invalid(path, warning, detail);
+    if version["deprecated"] != true {
+        return vec![refuse("can only be set for deprecated versions")];
     }
-    errors.extend(scale(&version["subresources"]["scale"], &path.child("subresources")));
-    errors.extend(columns(version, &path.child("additionalPrinterColumns")));
-    errors.extend(selectable(version, read.as_ref(), &path.child("selectableFields")));
+    let mut errors = Errors::new();
+    if warning.len() > WARNING {
+        errors.push(refuse("must be <= 256 characters long"));
+    }
+    if warning.is_empty() {
+        errors.push(refuse("must not be an empty string"));
+    }
+    if let Some((at, _)) = warning.char_indices().find(|(_, c)| c.is_control()) {
+        errors.push(refuse(&format!(
+            "must only contain printable UTF-8 characters; non-printable character found at index {at}"
+        )));
+    }
     errors
 }
 
-/// Parts of JSON Schema that no schema here may have, anywhere.
-fn unsupported(schema: &Value, path: &Path) -> Errors {
+/// Whether the status is a subresource.
+fn has_status(version: &Value) -> bool {
+    version["subresources"]["status"].is_object()
+}
+
+/// Checks the schema of a version; `path` is where it holds `openAPIV3Schema`.
+fn schema(version: &Value, status: bool, path: &Path) -> Errors {
+    let (given, at) = (&version["schema"]["openAPIV3Schema"], path.child("openAPIV3Schema"));
+    if given.is_null() {
+        return Errors::new();
+    }
     let mut errors = Errors::new();
-    for field in
-        ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"]
+    if status {
+        errors.extend(root_words(given, path));
+    }
+    if given["nullable"] == true {
+        let at = path.child("openAPIV3Schema.nullable");
+        errors.push(FieldError::forbidden(&at, "nullable cannot be true at the root"));
+    }
+    let read = Schema::read(given);
+    if let Ok(schema) = &read {
+        let found = structural::check(schema, &at);
+        if found.is_empty() {
+            errors.extend(default_rules::check(schema, &at));
+        }
+        errors.extend(found);
+    }
+    errors.extend(rules::check(given, &at));
+    if errors.is_empty()
+        && let Err(problem) = read
     {
-        if !schema[field].is_null() {
-            let detail = format!("{field} is not supported");
-            errors.push(FieldError::forbidden(&path.child(field), &detail));
-        }
-    }
-    if schema["items"].is_array() {
-        let detail = "items must be a schema object and not an array";
-        errors.push(FieldError::forbidden(&path.child("items"), detail));
-    }
-    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        errors.extend(unsupported(field, &path.child("properties").key(name)));
-    }
-    for field in ["items", "additionalProperties", "not"] {
-        if schema[field].is_object() {
-            errors.extend(unsupported(&schema[field], &path.child(field)));
-        }
-    }
-    for field in ["allOf", "anyOf", "oneOf"] {
-        for (n, part) in schema[field].as_array().into_iter().flatten().enumerate() {
-            errors.extend(unsupported(part, &path.child(field).index(n)));
-        }
+        errors.push(FieldError::invalid(&at, "", &problem));
     }
     errors
 }
 
-fn scale(scale: &Value, path: &Path) -> Errors {
+/// The status is checked on its own, so what the schema says of the whole object may not be about
+/// it.
+fn root_words(schema: &Value, path: &Path) -> Option<FieldError> {
+    let kind = text(schema, "type");
+    if !matches!(kind, "" | "object") {
+        let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+        return Some(FieldError::invalid(&path.child("openAPIV3Schema.type"), kind, detail));
+    }
+    let known = |name: &String| ROOT_WORDS.iter().any(|(word, _)| word == name);
+    if schema.as_object()?.keys().all(known) {
+        return None;
+    }
+    let words: Vec<&str> = ROOT_WORDS.iter().map(|(_, shown)| *shown).collect();
+    let detail = format!(
+        "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+        words.join(" ")
+    );
+    Some(FieldError::invalid_without_value(&path.child("openAPIV3Schema"), &detail))
+}
+
+fn scale(version: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
+    let scale = &version["subresources"]["scale"];
     if scale.is_null() {
         return errors;
     }
     for (field, below, required) in [
-        ("specReplicasPath", ".spec.", true),
-        ("statusReplicasPath", ".status.", true),
-        ("labelSelectorPath", "", false),
+        ("specReplicasPath", &[".spec."][..], true),
+        ("statusReplicasPath", &[".status."], true),
+        ("labelSelectorPath", &[".spec.", ".status."], false),
     ] {
         let (at, given) = (path.child("scale").child(field), text(scale, field));
+        let inside = below.iter().any(|parent| given.starts_with(parent));
         if given.is_empty() {
             if required {
                 errors.push(FieldError::required(&at, ""));
             }
-            continue;
+        } else if !given.starts_with('.') {
+            errors.push(FieldError::invalid(&at, given, NO_DOT));
+        } else if !inside {
+            let detail = match below {
+                [only] => {
+                    format!("should be a json path under {}", only.trim_end_matches('.'))
+                }
+                _ => "should be a json path under either .spec or .status".to_owned(),
+            };
+            errors.push(FieldError::invalid(&at, given, &detail));
+        } else if simple_path(given).is_none() {
+            errors.push(FieldError::invalid(&at, given, "must be a json path in the dot notation"));
         }
-        let simple = simple_path(given);
-        let detail = match &simple {
-            Err(detail) => detail.clone(),
-            Ok(()) if !below.is_empty() && !given.starts_with(below) => {
-                format!("should be a json path under {}", below.trim_end_matches('.'))
-            }
-            Ok(())
-                if below.is_empty()
-                    && ![".spec.", ".status."].iter().any(|b| given.starts_with(b)) =>
-            {
-                "should be a json path under either .spec or .status".to_owned()
-            }
-            Ok(()) => continue,
-        };
-        errors.push(FieldError::invalid(&at, given, &detail));
     }
     errors
 }
 
-/// A path of fields only: `.spec.replicas`.
-fn simple_path(path: &str) -> Result<(), String> {
-    if !path.starts_with('.') {
-        return Err("must be a simple json path starting with .".to_owned());
-    }
-    let fields = JsonPath::parse(path).ok().and_then(|path| path.fields().map(|names| names.len()));
-    match fields {
-        Some(count) if count > 0 => Ok(()),
-        _ => Err("must be a json path in the dot notation".to_owned()),
-    }
+const NO_DOT: &str = "must be a simple json path starting with .";
+
+/// The fields of a path of fields only: `.spec.replicas`.
+fn simple_path(path: &str) -> Option<JsonPath> {
+    let path = JsonPath::parse(path.strip_prefix('.').map(|_| path)?).ok()?;
+    path.fields().is_some_and(|names| !names.is_empty()).then_some(path)
 }
 
 fn columns(version: &Value, path: &Path) -> Errors {
@@ -160,23 +269,21 @@ fn columns(version: &Value, path: &Path) -> Errors {
             errors.push(FieldError::required(&path.child("name"), ""));
         }
         let (kind, format) = (text(column, "type"), text(column, "format"));
+        let types = format!("must be one of {}", COLUMN_TYPES.join(","));
         if kind.is_empty() {
-            let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
-            errors.push(FieldError::required(&path.child("type"), &detail));
+            errors.push(FieldError::required(&path.child("type"), &types));
         } else if !COLUMN_TYPES.contains(&kind) {
-            let detail = format!("must be one of {}", COLUMN_TYPES.join(","));
-            errors.push(FieldError::invalid(&path.child("type"), kind, &detail));
+            errors.push(FieldError::invalid(&path.child("type"), kind, &types));
         }
         if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
             let detail = format!("must be one of {}", COLUMN_FORMATS.join(","));
             errors.push(FieldError::invalid(&path.child("format"), format, &detail));
         }
-        let (at, given) = (path.child("jsonPath"), text(column, "jsonPath"));
+        let (at, given) = (path.child("JSONPath"), text(column, "jsonPath"));
         if given.is_empty() {
             errors.push(FieldError::required(&at, ""));
         } else if !given.starts_with('.') {
-            let detail = "must be a simple json path starting with .";
-            errors.push(FieldError::invalid(&at, given, detail));
+            errors.push(FieldError::invalid(&at, given, NO_DOT));
         } else if let Err(error) = JsonPath::parse(given) {
             errors.push(FieldError::invalid(&at, given, &error));
         }
@@ -184,12 +291,10 @@ fn columns(version: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn selectable(version: &Value, schema: Option<&Schema>, path: &Path) -> Errors {
+fn selectable(version: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let list = version["selectableFields"].as_array().map_or(&[][..], Vec::as_slice);
-    if list.len() > SELECTABLE {
-        errors.push(FieldError::too_many(path, list.len(), SELECTABLE));
-    }
+    let schema = Schema::read(&version["schema"]["openAPIV3Schema"]);
     let mut seen = HashSet::new();
     for (n, field) in list.iter().enumerate() {
         let (at, given) = (path.index(n).child("jsonPath"), text(field, "jsonPath"));
@@ -197,26 +302,33 @@ fn selectable(version: &Value, schema: Option<&Schema>, path: &Path) -> Errors {
             errors.push(FieldError::required(&at, ""));
             continue;
         }
-        if !seen.insert(given) {
-            errors.push(FieldError::duplicate(&at, given));
-        }
-        if let Err(error) = simple_path(given) {
-            errors.push(FieldError::invalid(&at, given, &format!("is an invalid path: {error}")));
+        let Some(steps) = simple_path(given) else {
+            let detail = "is an invalid path: must be a json path in the dot notation";
+            errors.push(FieldError::invalid(&at, given, detail));
             continue;
-        }
-        let steps = JsonPath::parse(given).unwrap_or_else(|_| JsonPath::default());
+        };
         let names = steps.fields().unwrap_or_default();
-        let Some(schema) = schema else { continue };
+        let Ok(schema) = &schema else { continue };
         if names.first() == Some(&"metadata") {
             let detail = "must not point to fields in metadata";
             errors.push(FieldError::invalid(&at, given, detail));
             continue;
         }
-        let found = names.iter().try_fold(schema, |schema, name| schema.properties.get(*name));
-        if !found.is_some_and(|found| matches!(&*found.kind, "string" | "boolean" | "integer")) {
+        let Some(found) = names.iter().try_fold(schema, |schema, name| schema.field(name)) else {
+            let detail = "is an invalid path: does not refer to a valid field";
+            errors.push(FieldError::invalid(&at, given, detail));
+            continue;
+        };
+        if !matches!(&*found.kind, "string" | "boolean" | "integer") {
             let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
             errors.push(FieldError::invalid(&at, given, detail));
         }
+        if !seen.insert(given) {
+            errors.push(FieldError::duplicate(&at, given));
+        }
+    }
+    if seen.len() > SELECTABLE {
+        errors.push(FieldError::too_many(path, seen.len(), SELECTABLE));
     }
     errors
 }

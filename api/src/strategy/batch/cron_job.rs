@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{job_spec, schedule};
+use super::job_spec;
 use crate::field::{Errors, FieldError, Path};
+use crate::schedule::{self, Schedule};
 use crate::strategy::{Strategy, bounds, keep_field, pod, set_default};
 
 /// The time that the controller adds to the name of a job, with its dash, takes 11 characters of 63.
@@ -68,7 +69,7 @@ fn validate_spec(spec: &Value, old: Option<&Value>) -> Errors {
     match spec["schedule"].as_str().unwrap_or_default() {
         "" => errors.push(FieldError::required(&at, "")),
         text => {
-            if let Err(error) = schedule::check(text) {
+            if let Err(error) = Schedule::parse(text) {
                 errors.push(FieldError::invalid(&at, text, &error));
             }
             let had_zone = old.and_then(|old| old["schedule"].as_str());

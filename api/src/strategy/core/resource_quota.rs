@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::resource_name;
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::{Strategy, keep_field, set_default};
+use crate::strategy::{Strategy, set_default};
 
 /// The scopes that exist.
 const SCOPES: &[&str] = &[
@@ -38,12 +38,8 @@ impl Strategy for ResourceQuota {
         set_default(object, "status", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({});
-    }
-
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({}))
     }
 
     fn validate(&self, object: &Value) -> Errors {

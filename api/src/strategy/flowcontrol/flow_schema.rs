@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{default_number, mandatory, rules, text, validate_conditions};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, set_default};
+use crate::strategy::{Strategy, set_default};
 
 /// Schemas are tried from the lowest precedence to this one.
 const MAX_PRECEDENCE: i64 = 10_000;
@@ -28,16 +28,12 @@ impl Strategy for FlowSchema {
         set_default(object, "status", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({});
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({}))
     }
 
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
-    }
-
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {

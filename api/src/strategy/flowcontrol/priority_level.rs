@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{default_number, mandatory, text, validate_conditions};
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, object_at, set_default};
+use crate::strategy::{Strategy, object_at, set_default};
 
 const MAX_QUEUES: i64 = 10_000_000;
 /// Bits of a request's hash that may be used to deal it a hand of queues.
@@ -44,16 +44,12 @@ impl Strategy for PriorityLevelConfiguration {
         set_default(object, "status", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({});
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({}))
     }
 
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
-    }
-
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {

@@ -8,7 +8,7 @@ use super::{text, validate_reference};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::strategy::endpoints::NO_IP;
-use crate::strategy::{Strategy, each, keep_field, object_at, set_default};
+use crate::strategy::{Strategy, each, object_at, set_default};
 
 /// The annotation by which a class was named before `spec.ingressClassName`.
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -40,12 +40,8 @@ impl Strategy for Ingress {
         set_default(&mut object["status"], "loadBalancer", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({"loadBalancer": {}});
-    }
-
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({"loadBalancer": {}}))
     }
 
     fn validate(&self, object: &Value) -> Errors {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::parse_cidr;
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, set_default};
+use crate::strategy::{Strategy, set_default};
 
 const IMMUTABLE: &str = "field is immutable";
 
@@ -20,16 +20,12 @@ impl Strategy for ServiceCidr {
         set_default(object, "status", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({});
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({}))
     }
 
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
-    }
-
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     fn validate(&self, object: &Value) -> Errors {

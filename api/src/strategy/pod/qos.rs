@@ -7,7 +7,7 @@ use crate::quantity::Quantity;
 
 /// `Guaranteed`: every container has limits for CPU and memory, equal to its requests.
 /// `BestEffort`: no container asks for either. `Burstable`: the rest.
-pub(super) fn class(spec: &Value) -> &'static str {
+pub(crate) fn class(spec: &Value) -> &'static str {
     let (mut guaranteed, mut best_effort) = (true, true);
     let all = ["containers", "initContainers"]
         .into_iter()

@@ -8,7 +8,7 @@ use super::{allocation, list, request};
 use crate::field::{Errors, Path};
 use crate::meta;
 use crate::strategy::bounds::immutable;
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, set_default};
+use crate::strategy::{Strategy, keep_all_but_status_alone, set_default};
 
 #[derive(Debug)]
 pub(crate) struct ResourceClaim;
@@ -24,12 +24,8 @@ impl Strategy for ResourceClaim {
         set_default(object, "status", json!({}));
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({});
-    }
-
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({}))
     }
 
     fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{IMMUTABLE, size, text, validate_driver_name};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
-use crate::strategy::{Strategy, keep_all_but_status_alone, keep_field, set_default};
+use crate::strategy::{Strategy, set_default};
 
 /// Bytes of all metadata that a driver may attach, and of an error's message.
 const MAX_METADATA: usize = 256 * 1024;
@@ -28,16 +28,12 @@ impl Strategy for VolumeAttachment {
         set_default(&mut object["status"], "attached", false);
     }
 
-    fn prepare_for_create(&self, object: &mut Value) {
-        object["status"] = json!({"attached": false});
+    fn first_status(&self) -> Option<Value> {
+        Some(json!({"attached": false}))
     }
 
-    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
-        keep_field(new, old, "status");
-    }
-
-    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
-        keep_all_but_status_alone(new, old);
+    fn status_is_alone(&self) -> bool {
+        true
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {

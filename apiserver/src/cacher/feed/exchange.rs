@@ -45,7 +45,8 @@ impl FeedHandle {
 }
 
 impl Feed {
-    /// Fills the new caches and drops the old ones. The stream must be told of before anything
+    /// Fills the new caches and drops the old ones, whose windows of events the new ones take over if
+    /// the stored version is among them. The stream must be told of before anything
     /// else is read from it: an error means that it is over.
     pub(super) async fn exchange(
         &mut self,
@@ -83,8 +84,12 @@ impl Feed {
                 }
             }
             let reached = *self.applied.borrow();
+            let stored = old.iter().find(|cache| !cache.resource().is_view());
             for cache in &caches {
-                cache.live_from(reached);
+                match stored {
+                    Some(_) => cache.live_from(reached),
+                    None => cache.live_from(reached),
+                }
             }
         }
         publish();

@@ -1,5 +1,8 @@
 use serde_json::{Value, json};
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
+
 use super::*;
 
 const NOW: &str = "2026-01-01T00:01:00Z";
@@ -40,6 +43,11 @@ fn pod(name: &str, extra: Value) -> Arc<Pod> {
             "lastTransitionTime": "2026-01-01T00:00:50Z"}]}});
     merge(&mut value, extra);
     Arc::new(serde_json::from_value(value).unwrap())
+}
+
+/// Alone, without siblings.
+fn plan<R: Replicated>(object: &R, pods: &[Arc<Pod>], may_scale: bool, now: Timestamp) -> Plan {
+    super::plan(object, pods, &HashSet::new(), may_scale, now)
 }
 
 fn names(pods: &[Arc<Pod>]) -> Vec<String> {
@@ -106,16 +114,16 @@ fn claims_follow_selector_and_owner() {
     let all = [orphan, stranger, lost, other, going];
     let rc = controller(1, json!({}));
     let p = plan(&rc, &all, true, now());
-    assert_eq!(names(&p.adopt), ["orphan"]);
-    assert_eq!(names(&p.release), ["lost"]);
+    assert_eq!(names(&p.claims.adopt), ["orphan"]);
+    assert_eq!(names(&p.claims.release), ["lost"]);
     assert_eq!(p.scale, Scale::Keep, "the orphan counts at once");
 
     let going = controller(1, json!({"metadata": {"deletionTimestamp": NOW}}));
     let p = plan(&going, &all, true, now());
-    assert!(p.adopt.is_empty() && p.release.is_empty());
+    assert!(p.claims.adopt.is_empty() && p.claims.release.is_empty());
 
     let blank = controller(1, json!({"spec": {"selector": null}}));
-    assert!(plan(&blank, &all, true, now()).adopt.is_empty());
+    assert!(plan(&blank, &all, true, now()).claims.adopt.is_empty());
 }
 
 #[test]
@@ -151,10 +159,11 @@ fn failure_condition_comes_stays_and_goes() {
     assert_eq!(condition.message.as_deref(), Some("quota"));
 
     let mut rc = rc;
-    rc.status = Some(failed.clone());
+    rc = rc.with_status(failed.clone());
+    let failed = Replicated::status(&rc);
     let later = "2026-01-01T01:00:00Z".parse().unwrap();
     let again = p.status(&rc, Some(&Failure::create("quota".into())), later);
-    assert_eq!(again, failed, "the transition time is kept");
+    assert_eq!(again.conditions, failed.conditions, "the transition time is kept");
 
     let waiting = plan(&rc, &[], false, now());
     assert_eq!(waiting.status(&rc, None, later).conditions, failed.conditions);
@@ -162,4 +171,60 @@ fn failure_condition_comes_stays_and_goes() {
     let pods = [pod("a", json!({})), pod("b", json!({}))];
     let healed = plan(&rc, &pods, true, now());
     assert_eq!(healed.status(&rc, None, later).conditions, None);
+}
+
+/// A ReplicaSet in the place of the controller, so that the pods above are its.
+fn replica_set(replicas: i32) -> ReplicaSet {
+    serde_json::from_value(json!({
+        "metadata": {"name": "rs", "namespace": "n", "uid": "rc-uid", "generation": 1},
+        "spec": {"replicas": replicas, "selector": {"matchExpressions": [
+            {"key": "app", "operator": "In", "values": ["a", "b"]}]},
+            "template": {"metadata": {"labels": {"app": "a"}}}}}))
+    .unwrap()
+}
+
+#[test]
+fn a_replica_set_counts_what_is_on_its_way_out() {
+    let going = |name: &str, extra: Value| {
+        let mut value = json!({"metadata": {"deletionTimestamp": NOW}});
+        merge(&mut value, extra);
+        pod(name, value)
+    };
+    let pods = [
+        pod("here", json!({})),
+        going("going", json!({})),
+        going("ended", json!({"status": {"phase": "Failed"}})),
+        going("lost", json!({"metadata": {"labels": {"app": "c"}}})),
+        going("other", json!({"metadata": {"ownerReferences": null}})),
+    ];
+    let rs = replica_set(1);
+    let status = plan(&rs, &pods, true, now()).status(&rs, None, now());
+    assert_eq!((status.replicas, status.terminating_replicas), (1, Some(1)));
+
+    let rc = controller(1, json!({}));
+    let status = plan(&rc, &pods, true, now()).status(&rc, None, now());
+    assert_eq!(rc.with_status(status).status().terminating_replicas, None, "no such field");
+}
+
+#[test]
+fn pods_of_siblings_are_company_on_a_node() {
+    let on = |name: &str, node: &str, owner: &str| {
+        let mut value = json!({"spec": {"nodeName": node}});
+        value["metadata"]["ownerReferences"] = json!([{"apiVersion": "apps/v1",
+            "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true}]);
+        pod(name, value)
+    };
+    let pods = [
+        on("alone", "quiet", "rc-uid"),
+        on("crowded", "busy", "rc-uid"),
+        on("sibling", "busy", "sibling-uid"),
+    ];
+    let victim = |siblings: &[&str]| {
+        let siblings = siblings.iter().map(|uid| (*uid).to_owned()).collect();
+        let plan = super::plan(&replica_set(1), &pods, &siblings, true, now());
+        let Scale::Delete(victims) = plan.scale else { panic!("{:?}", plan.scale) };
+        names(&victims)
+    };
+    assert_eq!(victim(&[]), ["alone"], "equal but for the uid");
+    assert_eq!(victim(&["rc-uid", "sibling-uid"]), ["crowded"]);
 }

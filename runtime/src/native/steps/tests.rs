@@ -32,6 +32,7 @@ fn spec() -> ContainerSpec {
         resources: Resources::default(),
         security: Security::default(),
         http_port: None,
+        stdio: Default::default(),
         labels: Default::default(),
     }
 }

@@ -49,6 +49,7 @@ fn running(name: &str) -> ContainerRecord {
         resources: Default::default(),
         security: Default::default(),
         http_port: None,
+        stdio: Default::default(),
         labels: Default::default(),
     };
     let status = ContainerStatus {

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
@@ -32,6 +33,8 @@ pub(crate) async fn listen(postgres: Arc<Postgres>, hub: Arc<Hub>, closing: Canc
             if let Err(error) = hear(&pool, &hub).await {
                 tracing::debug!(error = %error, "not listening to the datastore");
             }
+            // Readers need not find out by themselves, and wait for the pool meanwhile.
+            postgres.lost.store(true, Ordering::Release);
             // Bells may have rung unheard.
             hub.request_resync();
             sleep(PAUSE).await;

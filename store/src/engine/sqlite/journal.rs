@@ -171,15 +171,17 @@ pub(super) fn compact(sqlite: &Sqlite, up_to: Revision) -> Result<(), Failure> {
         connection.execute("UPDATE compaction SET revision = ?1", [up_to.0])?;
         MutexGuard::unlock_fair(guard);
     }
-    loop {
-        let mut guard = sqlite.writer.lock();
-        let connection = sqlite.connection(&mut guard)?;
-        let deleted = connection.prepare_cached(FORGET)?.execute([up_to.0 - REACH, SWEEP])?;
-        MutexGuard::unlock_fair(guard);
-        if deleted == 0 {
-            return Ok(());
-        }
-    }
+    while forget(sqlite, up_to)? > 0 {}
+    Ok(())
+}
+
+/// Deletes one chunk of what is behind the compaction point; how many rows that were.
+fn forget(sqlite: &Sqlite, up_to: Revision) -> Result<usize, Failure> {
+    let mut guard = sqlite.writer.lock();
+    let connection = sqlite.connection(&mut guard)?;
+    let deleted = connection.prepare_cached(FORGET)?.execute([up_to.0 - REACH, SWEEP])?;
+    MutexGuard::unlock_fair(guard);
+    Ok(deleted)
 }
 
 fn execute(connection: &Connection, sql: &'static str) -> Result<(), Failure> {
@@ -238,6 +240,25 @@ mod tests {
         drop(readers);
         engine.close().await;
         assert!(matches!(engine.revision().await, Err(Error::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_long_log_is_forgotten_in_chunks_between_which_others_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let (sqlite, mut journal) =
+            super::super::open(path.to_str().expect("UTF-8")).await.expect("it opens");
+        let rows = 2 * SWEEP + 500 + REACH;
+        let batch: Vec<_> = (0..rows).flat_map(|n| create(&format!("/{n}"), 1)).collect();
+        journal.commit_now(&batch).expect("there is room");
+        let up_to = Revision(rows);
+        let mut next = rows;
+        for chunk in [SWEEP, SWEEP, 500, 0] {
+            assert_eq!(forget(&sqlite, up_to).ok(), usize::try_from(chunk).ok());
+            next += 1;
+            let written = journal.commit_now(&create(&format!("/{next}"), 1)).expect("a write");
+            assert_eq!(written.outcomes, [Ok(Revision(next))]);
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,14 @@
-//! The syntax of schedules: `*/5 * * * *`, `@hourly`, `@every 1h30m`.
+//! Schedules of CronJobs: `*/5 * * * *`, `@hourly`, `@every 1h30m`.
 //!
-//! The words for what is wrong are those of github.com/robfig/cron, which Kubernetes passes on.
+//! [`Schedule::parse`] reads one, [`Schedule::next`] says when it is due. The words for what is
+//! wrong are those of github.com/robfig/cron, which Kubernetes passes on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+mod next;
 
 /// A field: the least and the greatest number, and the names of numbers.
 struct Field {
@@ -22,25 +30,87 @@ const FIELDS: [Field; 5] = [
     Field { min: 0, max: 6, names: DAYS },
 ];
 
-const NICKNAMES: &[&str] =
-    &["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+/// What the nicknames stand for.
+const NICKNAMES: &[(&str, &str)] = &[
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
 
-/// Checks a schedule.
+/// A set of numbers below 64.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Numbers {
+    bits: u64,
+    /// Given as `*` or `?`: a day is then ruled by the other field of days alone.
+    any: bool,
+}
+
+impl Numbers {
+    fn contains(self, number: i8) -> bool {
+        (0..64).contains(&number) && self.bits & (1 << number) != 0
+    }
+}
+
+/// When something is due.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    /// The zone that the text itself names (`TZ=Europe/Berlin 0 0 * * *`).
+    zone: Option<TimeZone>,
+    rule: Rule,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Rule {
+    /// At times on the clock.
+    Clock { minute: Numbers, hour: Numbers, day: Numbers, month: Numbers, weekday: Numbers },
+    /// Again after a while, whole seconds.
+    Every(Duration),
+}
+
+impl Schedule {
+    /// Reads a schedule.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(schedule: &str) -> Result<Self, String> {
+        let (mut rest, mut zone) = (schedule, None);
+        if schedule.starts_with("TZ=") || schedule.starts_with("CRON_TZ=") {
+            let (name, after) = schedule.split_once(' ').unwrap_or((schedule, ""));
+            let name = name.split_once('=').map_or("", |(_, name)| name);
+            let found = time_zone(name);
+            zone = Some(found.map_err(|error| format!("provided bad location {name}: {error}"))?);
+            rest = after.trim();
+        }
+        let rule = if rest.starts_with('@') { nickname(rest)? } else { clock(rest)? };
+        Ok(Self { zone, rule })
+    }
+
+    /// When it is due next after `after`, on the clock of `zone` unless the schedule names its own.
+    /// None: not within five years, as for the 31st of February.
+    ///
+    /// An hour that the clock skips in spring is skipped; one that it shows twice in autumn is due
+    /// twice.
+    #[must_use]
+    pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        self.rule.next(after, self.zone.as_ref().unwrap_or(zone))
+    }
+}
+
+/// The time zone of that name in the IANA database.
 ///
 /// # Errors
-/// What is wrong with it.
-pub(super) fn check(schedule: &str) -> Result<(), String> {
-    let mut rest = schedule;
-    if schedule.starts_with("TZ=") || schedule.starts_with("CRON_TZ=") {
-        let (zone, after) = schedule.split_once(' ').unwrap_or((schedule, ""));
-        let zone = zone.split_once('=').map_or("", |(_, zone)| zone);
-        check_zone(zone).map_err(|error| format!("provided bad location {zone}: {error}"))?;
-        rest = after.trim();
-    }
-    if rest.starts_with('@') {
-        return check_nickname(rest);
-    }
-    let fields: Vec<&str> = rest.split_whitespace().collect();
+/// What is wrong with the name.
+pub fn time_zone(name: &str) -> Result<TimeZone, String> {
+    check_zone(name)?;
+    TimeZone::get(name).map_err(|_| format!("unknown time zone {name}"))
+}
+
+fn clock(text: &str) -> Result<Rule, String> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
     if fields.len() != FIELDS.len() {
         return Err(format!(
             "expected exactly {} fields, found {}: [{}]",
@@ -49,58 +119,69 @@ pub(super) fn check(schedule: &str) -> Result<(), String> {
             fields.join(" ")
         ));
     }
-    for (text, field) in fields.iter().zip(&FIELDS) {
+    let mut numbers = [Numbers::default(); FIELDS.len()];
+    for ((text, field), numbers) in fields.iter().zip(&FIELDS).zip(&mut numbers) {
         for range in text.split(',').filter(|range| !range.is_empty()) {
-            check_range(range, field)?;
+            let more = range_of(range, field)?;
+            numbers.bits |= more.bits;
+            numbers.any |= more.any;
         }
     }
-    Ok(())
+    let [minute, hour, day, month, weekday] = numbers;
+    Ok(Rule::Clock { minute, hour, day, month, weekday })
 }
 
-fn check_nickname(text: &str) -> Result<(), String> {
-    if NICKNAMES.contains(&text) {
-        return Ok(());
+fn nickname(text: &str) -> Result<Rule, String> {
+    if let Some((_, meaning)) = NICKNAMES.iter().find(|(name, _)| *name == text) {
+        return clock(meaning);
     }
-    match text.strip_prefix("@every ") {
-        Some(duration) if is_duration(duration) => Ok(()),
-        Some(_) => Err(format!("failed to parse duration {text}: time: invalid duration")),
+    match text.strip_prefix("@every ").map(duration) {
+        // Less than a second is a second, and fractions of one do not count.
+        Some(Some(every)) => Ok(Rule::Every(Duration::from_secs(every.as_secs().max(1)))),
+        Some(None) => Err(format!("failed to parse duration {text}: time: invalid duration")),
         None => Err(format!("unrecognized descriptor: {text}")),
     }
 }
 
-/// A duration as Go writes it: numbers with units, `1h30m`.
-fn is_duration(text: &str) -> bool {
+/// A duration as Go writes it: numbers with units, `1h30m`. What is negative is nothing.
+fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 7] = [
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+        ("h", 3600.0),
+    ];
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
-        return true;
+        return Some(Duration::ZERO);
     }
-    let mut any = false;
+    let mut seconds = None;
     while !rest.is_empty() {
-        let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-        let number = &rest[..rest.len() - digits.len()];
-        let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
-        let Some(after) =
-            units.iter().filter_map(|unit| digits.strip_prefix(unit)).min_by_key(|s| s.len())
-        else {
-            return false;
-        };
-        if number.parse::<f64>().is_err() {
-            return false;
-        }
-        (rest, any) = (after, true);
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let number = &rest[..rest.len() - after.len()];
+        let units =
+            UNITS.iter().filter_map(|(unit, worth)| Some((after.strip_prefix(unit)?, worth)));
+        let (after, worth) = units.min_by_key(|(after, _)| after.len())?;
+        seconds = Some(seconds.unwrap_or(0.0) + number.parse::<f64>().ok()? * worth);
+        rest = after;
     }
-    any
+    let seconds = if text.starts_with('-') { seconds.map(|_| 0.0) } else { seconds };
+    Duration::try_from_secs_f64(seconds?).ok()
 }
 
 /// `*`, `5`, `1-5`, `*/2`, `1-10/3`.
-fn check_range(text: &str, field: &Field) -> Result<(), String> {
+fn range_of(text: &str, field: &Field) -> Result<Numbers, String> {
     let (range, step) = match text.split_once('/') {
         Some((_, step)) if step.contains('/') => return Err(format!("too many slashes: {text}")),
         Some((range, step)) => (range, Some(step)),
         None => (text, None),
     };
+    let any = matches!(range, "*" | "?");
     let (low, mut high) = match range.split_once('-') {
-        _ if matches!(range, "*" | "?") => (field.min, field.max),
+        _ if any => (field.min, field.max),
         Some((_, high)) if high.contains('-') => return Err(format!("too many hyphens: {text}")),
         Some((low, high)) => (number(low, field)?, number(high, field)?),
         None => {
@@ -108,8 +189,9 @@ fn check_range(text: &str, field: &Field) -> Result<(), String> {
             (n, n)
         }
     };
+    let mut every = 1;
     if let Some(step) = step {
-        let every = integer(step)?;
+        every = integer(step)?;
         // "5/15" means from 5 to the end.
         if !range.contains('-') {
             high = field.max;
@@ -127,7 +209,8 @@ fn check_range(text: &str, field: &Field) -> Result<(), String> {
     if low > high {
         return Err(format!("beginning of range ({low}) beyond end of range ({high}): {text}"));
     }
-    Ok(())
+    let bits = (low..=high).filter(|n| (n - low) % every == 0).fold(0, |bits, n| bits | 1 << n);
+    Ok(Numbers { bits, any: any && every == 1 })
 }
 
 fn number(text: &str, field: &Field) -> Result<u64, String> {
@@ -153,7 +236,7 @@ fn integer(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn check_zone(name: &str) -> Result<(), String> {
+pub(crate) fn check_zone(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("timeZone must be nil or non-empty string".to_owned());
     }
@@ -185,7 +268,7 @@ mod tests {
             "@every 0.5s",
             "TZ=Europe/Berlin 0 0 * * *",
         ] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(Schedule::parse(good).map(drop), Ok(()), "{good}");
         }
         for (bad, why) in [
             ("* * * *", "expected exactly 5 fields, found 4: [* * * *]"),
@@ -204,7 +287,7 @@ mod tests {
             ("@every soon", "failed to parse duration @every soon"),
             ("TZ=Nowhere * * * * *", "provided bad location Nowhere: unknown time zone Nowhere"),
         ] {
-            let error = check(bad).expect_err(bad);
+            let error = Schedule::parse(bad).expect_err(bad);
             assert!(error.starts_with(why), "{bad}: {error}");
         }
     }

@@ -25,42 +25,33 @@ struct Expected {
 
 /// Expectations by controller.
 #[derive(Debug, Default)]
-pub(super) struct Expectations {
+pub(crate) struct Expectations {
     by_controller: Mutex<HashMap<Key, Expected>>,
 }
 
 impl Expectations {
-    /// Notes that `count` pods are about to be created.
-    pub(super) fn expect_creations(&self, key: &Key, count: usize) {
-        self.set(key, count, HashSet::new());
-    }
-
-    /// Notes that the pods with these uids are about to be deleted.
-    pub(super) fn expect_deletions(&self, key: &Key, uids: HashSet<String>) {
-        self.set(key, 0, uids);
-    }
-
-    fn set(&self, key: &Key, creations: usize, deletions: HashSet<String>) {
+    /// Notes that so many pods are about to be created, and those with these uids deleted.
+    pub(crate) fn expect(&self, key: &Key, creations: usize, deletions: HashSet<String>) {
         let expected = Expected { creations, deletions, since: Instant::now() };
         self.by_controller.lock().insert(key.clone(), expected);
     }
 
     /// A pod of the controller was seen for the first time, or will never be.
-    pub(super) fn created(&self, key: &Key) {
+    pub(crate) fn created(&self, key: &Key) {
         if let Some(expected) = self.by_controller.lock().get_mut(key) {
             expected.creations = expected.creations.saturating_sub(1);
         }
     }
 
     /// The pod was seen going, or will not go.
-    pub(super) fn deleted(&self, key: &Key, uid: &str) {
+    pub(crate) fn deleted(&self, key: &Key, uid: &str) {
         if let Some(expected) = self.by_controller.lock().get_mut(key) {
             expected.deletions.remove(uid);
         }
     }
 
     /// Whether the cache can be decided on.
-    pub(super) fn satisfied(&self, key: &Key) -> bool {
+    pub(crate) fn satisfied(&self, key: &Key) -> bool {
         self.by_controller.lock().get(key).is_none_or(|expected| {
             (expected.creations == 0 && expected.deletions.is_empty())
                 || expected.since.elapsed() > EXPIRY
@@ -68,7 +59,7 @@ impl Expectations {
     }
 
     /// The controller is gone.
-    pub(super) fn forget(&self, key: &Key) {
+    pub(crate) fn forget(&self, key: &Key) {
         self.by_controller.lock().remove(key);
     }
 }
@@ -81,13 +72,13 @@ mod tests {
     async fn nothing_is_decided_before_what_was_asked_for_is_seen() {
         let (e, key) = (Expectations::default(), Key::new("n", "rc"));
         assert!(e.satisfied(&key));
-        e.expect_creations(&key, 2);
+        e.expect(&key, 2, HashSet::new());
         e.created(&key);
         assert!(!e.satisfied(&key));
         e.created(&key);
         assert!(e.satisfied(&key));
 
-        e.expect_deletions(&key, ["a".to_owned(), "b".to_owned()].into());
+        e.expect(&key, 0, ["a".to_owned(), "b".to_owned()].into());
         e.deleted(&key, "a");
         e.deleted(&key, "a");
         e.deleted(&key, "someone else");
@@ -99,12 +90,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn expectations_expire_and_can_be_forgotten() {
         let (e, key) = (Expectations::default(), Key::new("n", "rc"));
-        e.expect_creations(&key, 1);
+        e.expect(&key, 1, HashSet::new());
         tokio::time::advance(EXPIRY).await;
         assert!(!e.satisfied(&key));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(e.satisfied(&key));
-        e.expect_creations(&key, 1);
+        e.expect(&key, 1, HashSet::new());
         e.forget(&key);
         assert!(e.satisfied(&key));
     }

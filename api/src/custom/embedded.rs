@@ -1,0 +1,103 @@
+//! Objects within objects (`x-kubernetes-embedded-resource`): they have a version, a kind and
+//! metadata that make sense.
+//!
+//! Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta/validation.go.
+
+use serde_json::Value;
+
+use super::Schema;
+use crate::field::{Errors, FieldError, Path};
+use crate::meta;
+use crate::names::{self, NameRule};
+
+/// Checks all objects within an object.
+pub(super) fn check(schema: &Schema, object: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    parts(schema, object, path, &mut errors);
+    errors
+}
+
+/// Checks a value that may be such an object itself, and all within it.
+pub(super) fn check_whole(schema: &Schema, value: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    walk(schema, value, path, &mut errors);
+    errors
+}
+
+fn walk(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
+    if schema.embedded && value.is_object() {
+        errors.extend(one(value, path));
+    }
+    parts(schema, value, path, errors);
+}
+
+fn parts(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                if let Some(field) = schema.properties.get(name) {
+                    walk(field, value, &path.child(name), errors);
+                } else if let Some(values) = schema.field(name) {
+                    walk(values, value, &path.key(name), errors);
+                }
+            }
+        }
+        Value::Array(list) => {
+            let Some(items) = &schema.items else { return };
+            for (n, item) in list.iter().enumerate() {
+                walk(items, item, &path.index(n), errors);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn one(object: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for field in ["apiVersion", "kind"] {
+        let at = path.child(field);
+        let problem = match &object[field] {
+            Value::Null => {
+                errors.push(FieldError::required(&at, "must not be empty"));
+                continue;
+            }
+            Value::String(text) if text.is_empty() => Some("must not be empty".to_owned()),
+            Value::String(text) if field == "kind" => kind(text),
+            Value::String(text) if text.matches('/').count() > 1 => {
+                Some(format!("unexpected GroupVersion string: {text}"))
+            }
+            Value::String(_) => None,
+            _ => Some("must be a string".to_owned()),
+        };
+        errors.extend(
+            problem.map(|problem| FieldError::invalid(&at, object[field].clone(), &problem)),
+        );
+    }
+    let metadata = &object["metadata"];
+    if metadata.is_null() {
+        return errors;
+    }
+    let at = path.child("metadata");
+    match crate::decode::clean_metadata(&at.to_string(), metadata.clone(), &mut Vec::new()) {
+        Err(problem) => errors.push(FieldError::invalid(&at, metadata.clone(), &problem)),
+        Ok(_) => errors.extend(metadata_errors(metadata, path)),
+    }
+    errors
+}
+
+fn kind(kind: &str) -> Option<String> {
+    let messages = names::dns1035_label(&kind.to_lowercase());
+    (!messages.is_empty())
+        .then(|| format!("may have mixed case, but should otherwise match: {}", messages.join(",")))
+}
+
+/// The errors of metadata that may have no name yet.
+fn metadata_errors(metadata: &Value, path: &Path) -> Errors {
+    let mut metadata = metadata.clone();
+    if metadata["name"].as_str().unwrap_or_default().is_empty() {
+        metadata["name"] = "unnamed".into();
+    }
+    let namespaced = !metadata["namespace"].as_str().unwrap_or_default().is_empty();
+    let object = serde_json::json!({"metadata": metadata});
+    super::validate::prefixed(meta::validate(&object, namespaced, NameRule::PathSegment), path)
+}

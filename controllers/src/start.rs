@@ -1,0 +1,207 @@
+//! How groups of controllers are started: informers list, and when all have listed, workers begin.
+
+use std::fmt::{Debug, Display};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{
+    Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
+};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Client;
+use kube::api::Resource;
+use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
+use tokio_util::task::TaskTracker;
+
+use crate::autoscaling::{self, Autoscaling};
+use crate::cron_job::{self, CronJobs};
+use crate::disruption::{self, Disruption};
+use crate::events::Recorder;
+use crate::garbage::Garbage;
+use crate::informer::Informer;
+use crate::job::{self, Jobs};
+use crate::local_path::{self, LocalPath, Provisioner};
+use crate::queue::WorkQueue;
+use crate::reconcile::{Next, ReconcileError, Stop, serve};
+use crate::resource_quota::{self, ResourceQuotas};
+use crate::ttl_after_finished::{self, TtlAfterFinished};
+use crate::volume_binding::{self, VolumeBinding};
+
+/// What is being started.
+pub(crate) struct Start<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) tracker: &'a TaskTracker,
+    pub(crate) stop: &'a Stop,
+    /// Workers per controller.
+    pub(crate) workers: usize,
+    lists: Vec<BoxFuture<'static, ()>>,
+    served: Vec<Box<dyn FnOnce() + Send + 'a>>,
+}
+
+impl<'a> Start<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        recorder: &'a Recorder,
+        tracker: &'a TaskTracker,
+        stop: &'a Stop,
+        workers: usize,
+    ) -> Self {
+        Self { client, recorder, tracker, stop, workers, lists: Vec::new(), served: Vec::new() }
+    }
+
+    /// An informer of every object of a kind, not started yet.
+    pub(crate) fn informer<K>(&self) -> Informer<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        Informer::new(self.client.clone(), watcher::Config::default())
+    }
+
+    /// Starts an informer. All handlers have to be there.
+    pub(crate) fn begin<K>(&mut self, informer: Informer<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let mut cache = informer.cache();
+        self.tracker.spawn(informer.run(self.stop.asked.clone()));
+        self.lists.push(async move { cache.listed().await }.boxed());
+    }
+
+    /// Serves a queue once everything has listed.
+    pub(crate) fn serve<K, F, Run>(
+        &mut self,
+        controller: &'static str,
+        queue: &Arc<WorkQueue<K>>,
+        workers: usize,
+        reconcile: F,
+    ) where
+        K: Clone + Display + Eq + Hash + Ord + Send + Sync + 'static,
+        F: Fn(K) -> Run + Clone + Send + Sync + 'static,
+        Run: Future<Output = Result<Next, ReconcileError>> + Send,
+    {
+        let (queue, tracker, stop) = (queue.clone(), self.tracker, self.stop);
+        self.served.push(Box::new(move || {
+            serve(controller, &queue, workers, tracker, stop, reconcile);
+        }));
+    }
+
+    /// Waits for the lists. Nothing is decided on half a list.
+    pub(crate) async fn listed(&mut self) {
+        join_all(self.lists.drain(..)).await;
+    }
+
+    /// Starts the workers.
+    pub(crate) fn finish(self) {
+        for serve in self.served {
+            serve();
+        }
+    }
+
+    /// Jobs and CronJobs.
+    pub(crate) fn batch(&mut self, pods: &mut Informer<Pod>) {
+        let (mut jobs, mut cron_jobs) = (self.informer::<Job>(), self.informer::<CronJob>());
+        let client = || self.client.clone();
+        let controller = Jobs::new(client(), &mut jobs, pods, self.recorder);
+        let schedules = CronJobs::new(client(), &mut cron_jobs, &mut jobs, self.recorder);
+        let ttl = TtlAfterFinished::new(client(), &mut jobs);
+        self.begin(jobs);
+        self.begin(cron_jobs);
+        let queue = controller.queue().clone();
+        self.serve(job::NAME, &queue, self.workers, move |work| controller.clone().reconcile(work));
+        let queue = schedules.queue().clone();
+        self.serve(cron_job::NAME, &queue, self.workers, move |key| {
+            schedules.clone().reconcile(key)
+        });
+        let queue = ttl.queue().clone();
+        self.serve(ttl_after_finished::NAME, &queue, 1, move |key| ttl.clone().reconcile(key));
+    }
+
+    /// PersistentVolumes and claims, and the built-in provisioner if it has a place.
+    pub(crate) fn storage(
+        &mut self,
+        place: Option<&LocalPath>,
+        claims: &mut Informer<PersistentVolumeClaim>,
+        volumes: &mut Informer<PersistentVolume>,
+        pods: &Informer<Pod>,
+        nodes: &Informer<Node>,
+    ) {
+        let mut classes = self.informer::<StorageClass>();
+        let sources = volume_binding::Sources { claims, volumes, classes: &mut classes, pods };
+        let binder = VolumeBinding::new(self.client.clone(), sources, self.recorder);
+        let provisioner = place.map(|place| {
+            let sources = local_path::Sources { claims, volumes, classes: &classes, nodes };
+            Provisioner::new(self.client.clone(), place.clone(), sources, self.recorder)
+        });
+        self.begin(classes);
+        let queue = binder.queue().clone();
+        // One worker: two claims that want one volume come one after the other.
+        self.serve(volume_binding::NAME, &queue, 1, move |work| binder.clone().reconcile(work));
+        if let Some(provisioner) = provisioner {
+            let queue = provisioner.queue().clone();
+            self.serve(local_path::NAME, &queue, 1, move |work| {
+                provisioner.clone().reconcile(work)
+            });
+        }
+    }
+
+    /// ResourceQuotas.
+    pub(crate) fn quotas(&mut self, garbage: &mut Garbage) {
+        let mut quotas = self.informer::<ResourceQuota>();
+        let controller = ResourceQuotas::new(self.client.clone(), &mut quotas, garbage);
+        self.begin(quotas);
+        let queue = controller.queue().clone();
+        self.serve(resource_quota::NAME, &queue, self.workers, move |key| {
+            controller.clone().reconcile(key)
+        });
+    }
+
+    /// HorizontalPodAutoscalers.
+    pub(crate) fn autoscaling(&mut self, pods: &Informer<Pod>) {
+        let mut autoscalers = self.informer::<HorizontalPodAutoscaler>();
+        let controller =
+            Autoscaling::new(self.client.clone(), &mut autoscalers, pods, self.recorder);
+        self.begin(autoscalers);
+        let queue = controller.queue().clone();
+        self.serve(autoscaling::NAME, &queue, self.workers, move |key| {
+            controller.clone().reconcile(key)
+        });
+    }
+
+    /// PodDisruptionBudgets.
+    pub(crate) fn policy(
+        &mut self,
+        pods: &mut Informer<Pod>,
+        replication_controllers: &Informer<ReplicationController>,
+        replica_sets: &Informer<ReplicaSet>,
+        deployments: &Informer<Deployment>,
+    ) {
+        let mut budgets = self.informer::<PodDisruptionBudget>();
+        let stateful_sets = self.informer::<StatefulSet>();
+        let controller = Disruption::new(
+            self.client.clone(),
+            disruption::Sources {
+                budgets: &mut budgets,
+                pods,
+                replication_controllers,
+                replica_sets,
+                deployments,
+                stateful_sets: &stateful_sets,
+            },
+            self.recorder,
+        );
+        self.begin(stateful_sets);
+        self.begin(budgets);
+        let queue = controller.queue().clone();
+        self.serve(disruption::NAME, &queue, self.workers, move |key| {
+            controller.clone().reconcile(key)
+        });
+    }
+}

@@ -1,0 +1,8 @@
+//! See `checks::body`.
+#![no_main]
+
+#[path = "../../api/tests/laws/checks.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::body(bytes));
