@@ -4,10 +4,10 @@
 use std::sync::{Arc, OnceLock};
 
 use api::resources::Resource;
-use serde_json::Value;
 use store::Revision;
 
 use super::encoding::{Encoded, EventType};
+use super::outline::Outline;
 
 /// An immutable version of an object. Shared by the map, the event window and every response.
 #[derive(Debug)]
@@ -25,21 +25,22 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Reads a version from the store. `prefix` is the resource's key prefix.
-    pub(crate) fn read(
+    /// Reads a version from the store. `prefix` is the resource's key prefix, `outline` its outline.
+    pub(super) fn read(
         resource: &Resource,
+        outline: &Outline,
         prefix: &str,
         key: Arc<str>,
         event: EventType,
         value: &[u8],
         revision: Revision,
     ) -> Object {
-        let mut parsed: Value = serde_json::from_slice(value).unwrap_or_default();
-        let encoded = if resource.is_view() || resource.is_custom() {
-            parsed = resource.strategy.from_stored(parsed);
-            Encoded::new(event, &super::encoding::stored(&parsed), revision)
+        let (encoded, parsed) = if resource.is_view() || resource.is_custom() {
+            let parsed = serde_json::from_slice(value).unwrap_or_default();
+            let parsed = resource.strategy.from_stored(parsed);
+            (Encoded::new(event, &super::encoding::stored(&parsed), revision), parsed)
         } else {
-            Encoded::new(event, value, revision)
+            (Encoded::new(event, value, revision), outline.read(value))
         };
         let labels = parsed["metadata"]["labels"]
             .as_object()
@@ -200,7 +201,15 @@ pub(crate) mod tests {
         }));
         let key = format!("{PREFIX}{namespace}/{name}").into();
         let event = EventType::Added;
-        Arc::new(Object::read(resource, PREFIX, key, event, &value, Revision(revision)))
+        Arc::new(Object::read(
+            resource,
+            &Outline::of(resource),
+            PREFIX,
+            key,
+            event,
+            &value,
+            Revision(revision),
+        ))
     }
 
     #[test]

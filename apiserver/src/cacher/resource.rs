@@ -10,6 +10,7 @@ use store::{Event, EventKind, KeyValue, Revision};
 use super::encoding::EventType;
 use super::filter::Filter;
 use super::object::{Change, Object};
+use super::outline::Outline;
 use super::sorted::Objects;
 use super::watcher::{Asker, Subscription, Watcher};
 
@@ -63,6 +64,7 @@ struct State {
 pub(crate) struct Cacher {
     resource: Arc<Resource>,
     prefix: String,
+    outline: Outline,
     state: RwLock<State>,
     /// Held by the feed over changing the map *and* telling watchers, and by a new watcher over
     /// reading the map *and* joining: so it misses nothing and sees nothing twice.
@@ -81,7 +83,8 @@ impl Cacher {
             revision: Revision(0),
             lost: None,
         };
-        Cacher { resource, prefix, state: RwLock::new(state), watchers: Mutex::default() }
+        let outline = Outline::of(&resource);
+        Cacher { resource, prefix, outline, state: RwLock::new(state), watchers: Mutex::default() }
     }
 
     /// The row of the table.
@@ -255,7 +258,7 @@ impl Cacher {
     }
 
     fn read(&self, key: Arc<str>, event: EventType, value: &[u8], revision: Revision) -> Object {
-        Object::read(&self.resource, &self.prefix, key, event, value, revision)
+        Object::read(&self.resource, &self.outline, &self.prefix, key, event, value, revision)
     }
 }
 
