@@ -4,8 +4,8 @@
 //! [`run`] tells the story from start to shutdown. A pod's life is in `pod`: `model` is what is wanted and
 //! what there is, `plan` decides (pure), `status` says it (pure), `apply` does it, `worker` is the one
 //! task that owns it all. Around it: `translate` turns the spec's words into the runtime's, `volume` and
-//! `network` provide, `probe` asks, `event` tells, `node` keeps the Node alive, `server` is the endpoint
-//! the API server fetches logs from.
+//! `network` provide, `probe` asks, `exec` executes, `event` tells, `node` keeps the Node alive, `server`
+//! is the endpoint that the API server fetches logs from and leads `kubectl exec` to.
 //!
 //! The agent holds no state of its own on disk. After a restart it finds everything in the runtime's
 //! records and in the API server, and goes on as if nothing had happened: no container is restarted.

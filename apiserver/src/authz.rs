@@ -99,7 +99,8 @@ pub(crate) fn decide(context: &Context, user: &User, attributes: &Attributes<'_>
     decide_selected(context, user, attributes, "")
 }
 
-fn decide_selected(
+/// Asks the chain about objects that a field selector chooses, "" for none.
+pub(crate) fn decide_selected(
     context: &Context,
     user: &User,
     attributes: &Attributes<'_>,

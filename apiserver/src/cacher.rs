@@ -25,6 +25,7 @@ mod feed;
 mod filter;
 mod freshness;
 mod object;
+mod outline;
 mod resource;
 mod sorted;
 mod watcher;

@@ -123,8 +123,9 @@ impl Autoscaling {
         let mut status = autoscaler.status.clone().unwrap_or_default();
         match self.target(&autoscaler).await {
             Err(why) => {
-                let message =
-                    format!("the HPA controller was unable to get the target's current scale: {why}");
+                let message = format!(
+                    "the HPA controller was unable to get the target's current scale: {why}"
+                );
                 status::set(&mut status, "AbleToScale", false, "FailedGetScale", &message);
                 self.recorder.warning(Subject::of(&*autoscaler), "FailedGetScale", why);
             }
@@ -198,7 +199,8 @@ impl Autoscaling {
         let subject = Subject::of(autoscaler);
         if let Err(error) = request("scale", name, patched).await {
             let why = error.message();
-            let message = format!("the HPA controller was unable to update the target scale: {why}");
+            let message =
+                format!("the HPA controller was unable to update the target scale: {why}");
             status::set(status, "AbleToScale", false, "FailedUpdateScale", &message);
             let message = format!("New size: {desired}; reason: {reason}; error: {why}");
             self.recorder.warning(subject, "FailedRescale", message);
@@ -236,7 +238,9 @@ impl Autoscaling {
                 return None;
             }
             Err(error) => {
-                let why = format!("couldn't convert selector into a corresponding internal selector object: {error}");
+                let why = format!(
+                    "couldn't convert selector into a corresponding internal selector object: {error}"
+                );
                 status::set(status, "ScalingActive", false, "InvalidSelector", &why);
                 self.recorder.warning(Subject::of(autoscaler), "InvalidSelector", why);
                 return None;
@@ -267,9 +271,8 @@ impl Autoscaling {
                 return None;
             }
         };
-        let message = format!(
-            "the HPA was able to successfully calculate a replica count from {metric}"
-        );
+        let message =
+            format!("the HPA was able to successfully calculate a replica count from {metric}");
         status::set(status, "ScalingActive", true, "ValidMetricFound", &message);
         let limited = {
             let mut history = self.history.lock();

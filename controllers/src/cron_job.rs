@@ -145,7 +145,8 @@ impl CronJobs {
         let mut missing = HashSet::new();
         for active in plan::active(cron_job) {
             let (Some(name), Some(uid)) = (&active.name, &active.uid) else { continue };
-            if !known.contains(uid) && request("get job", name, api.get_opt(name)).await?.is_none() {
+            if !known.contains(uid) && request("get job", name, api.get_opt(name)).await?.is_none()
+            {
                 missing.insert(uid.clone());
             }
         }

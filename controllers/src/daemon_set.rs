@@ -30,6 +30,7 @@ use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 use crate::workload::claim::{self, selector};
 use crate::workload::history::{self, REVISION_HASH};
+use crate::workload::owned::OwnedPods;
 use crate::workload::pods::{Change, ChangeError, PodControl};
 use crate::workload::watch;
 
@@ -43,7 +44,7 @@ const BURST: usize = 250;
 #[derive(Clone)]
 struct Caches {
     sets: Cache<DaemonSet>,
-    pods: Cache<Pod>,
+    pods: OwnedPods,
     nodes: Cache<Node>,
     revisions: Cache<ControllerRevision>,
 }
@@ -52,6 +53,7 @@ struct Caches {
 pub(crate) struct Sources<'a> {
     pub(crate) sets: &'a mut Informer<DaemonSet>,
     pub(crate) pods: &'a mut Informer<Pod>,
+    pub(crate) owned: &'a OwnedPods,
     pub(crate) nodes: &'a mut Informer<Node>,
     pub(crate) revisions: &'a mut Informer<ControllerRevision>,
 }
@@ -70,11 +72,11 @@ pub(crate) struct DaemonSets {
 impl DaemonSets {
     /// Hooks into the informers; the queue is to be served with [`DaemonSets::reconcile`].
     pub(crate) fn new(client: Client, sources: Sources<'_>, recorder: &Recorder) -> Self {
-        let Sources { sets, pods, nodes, revisions } = sources;
+        let Sources { sets, pods, owned, nodes, revisions } = sources;
         let recorder = recorder.named(NAME);
         let caches = Caches {
             sets: sets.cache(),
-            pods: pods.cache(),
+            pods: owned.clone(),
             nodes: nodes.cache(),
             revisions: revisions.cache(),
         };
@@ -147,8 +149,7 @@ impl DaemonSets {
         let revisions = self.caches.revisions.in_namespace(&key.namespace);
         let revisions = claim::claims(&*set, &selector, revisions);
         claim::settle(&self.client, &*set, &revisions).await?;
-        let pods = self.caches.pods.in_namespace(&key.namespace);
-        let pods = claim::claims(&*set, &selector, pods);
+        let pods = claim::claims(&*set, &selector, self.caches.pods.claimable(&*set));
         claim::settle(&self.client, &*set, &pods).await?;
 
         let known = history::sorted(revisions.owned);

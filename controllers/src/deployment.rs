@@ -30,6 +30,7 @@ use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 use crate::workload::claim::{self, selector};
+use crate::workload::owned::OwnedPods;
 use crate::workload::watch;
 
 /// The `source.component` of its events, as in Kubernetes.
@@ -41,7 +42,7 @@ pub(crate) struct Deployments {
     client: Client,
     deployments: Cache<Deployment>,
     sets: Cache<ReplicaSet>,
-    pods: Cache<Pod>,
+    pods: OwnedPods,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -53,13 +54,14 @@ impl Deployments {
         deployments: &mut Informer<Deployment>,
         sets: &mut Informer<ReplicaSet>,
         pods: &mut Informer<Pod>,
+        owned: &OwnedPods,
         recorder: &Recorder,
     ) -> Self {
         let this = Self {
             client,
             deployments: deployments.cache(),
             sets: sets.cache(),
-            pods: pods.cache(),
+            pods: owned.clone(),
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
         };
@@ -113,7 +115,7 @@ impl Deployments {
         claim::settle(&self.client, &*deployment, &claims).await?;
         let sets = Sets::of(&deployment, claims.owned);
         let old_pods_run = plan::is_recreate(&deployment)
-            && plan::old_pods_run(&sets, &self.pods.in_namespace(&key.namespace));
+            && plan::old_pods_run(&sets, |uid| self.pods.of(uid));
         let step = plan::plan(&deployment, &sets, old_pods_run);
         let (outcome, failed) = self.apply(&key, &deployment, step).await;
         let now = Timestamp::now();

@@ -1,6 +1,6 @@
 //! A kind's objects as the API server last told, and who wants to know when they change.
 //!
-//! An informer lists and watches one kind, keeps every object in memory and calls its handlers with
+//! An informer lists and watches one kind, keeps every object ([`cache`]) and calls its handlers with
 //! the object before and after each change. Handlers only put keys into work queues; reconcilers
 //! read the objects back from here. Handlers are also called for every object on a slow resync, so
 //! that a reconcile lost to a bug is made up for.
@@ -8,22 +8,25 @@
 //! What is read here may be a moment old. Whoever acts on it must bear that: by preconditions on the
 //! write, by expectations (ReplicationController), or by asking the API server again.
 
+mod cache;
+
 use std::collections::BTreeMap;
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use kube::api::{Api, Resource};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use client::{Event, Follower, Raw};
+use kube::api::Resource;
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
-use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+pub(crate) use cache::{Cache, Index};
+use cache::{Objects, parse};
 
 /// How often handlers see every object without a change.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -61,64 +64,21 @@ type Handler<K> = Box<dyn Fn(Option<&Arc<K>>, Option<&Arc<K>>) + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Informer<K> {
-    client: Client,
-    config: watcher::Config,
-    objects: Arc<RwLock<BTreeMap<Key, Arc<K>>>>,
+    follower: Follower,
+    objects: Arc<Objects<K>>,
     handlers: Vec<Handler<K>>,
     listed: watch::Sender<bool>,
 }
 
-/// The reading side of an [`Informer`].
-pub(crate) struct Cache<K> {
-    objects: Arc<RwLock<BTreeMap<Key, Arc<K>>>>,
-    listed: watch::Receiver<bool>,
-}
-
-impl<K> Clone for Cache<K> {
-    fn clone(&self) -> Self {
-        Self { objects: self.objects.clone(), listed: self.listed.clone() }
-    }
-}
-
-impl<K> Cache<K> {
-    /// One object.
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.objects.read().get(key).cloned()
-    }
-
-    /// All objects of a namespace.
-    pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
-        let from = Key::new(namespace, "");
-        self.objects
-            .read()
-            .range(from..)
-            .take_while(|(key, _)| key.namespace == namespace)
-            .map(|(_, object)| object.clone())
-            .collect()
-    }
-
-    /// All objects.
-    pub(crate) fn all(&self) -> Vec<Arc<K>> {
-        self.objects.read().values().cloned().collect()
-    }
-
-    /// Waits for the first complete list.
-    pub(crate) async fn listed(&mut self) {
-        // Fails only when the informer has ended, and everybody ends with it.
-        self.listed.wait_for(|listed| *listed).await.ok();
-    }
-}
-
 impl<K> Informer<K>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
 {
     /// An informer of all objects of the kind that `config` selects.
     pub(crate) fn new(client: Client, config: watcher::Config) -> Self {
         Self {
-            client,
-            config,
-            objects: Arc::default(),
+            follower: Follower::new(client, K::url_path(&(), None), config),
+            objects: Arc::new(Objects::new()),
             handlers: Vec::new(),
             listed: watch::Sender::new(false),
         }
@@ -126,7 +86,12 @@ where
 
     /// The reading side.
     pub(crate) fn cache(&self) -> Cache<K> {
-        Cache { objects: self.objects.clone(), listed: self.listed.subscribe() }
+        Cache::new(self.objects.clone(), self.listed.subscribe())
+    }
+
+    /// Finds objects by a value that `values` reads from them; before the informer runs.
+    pub(crate) fn index(&mut self, values: fn(&K) -> Vec<String>) -> Index<K> {
+        self.objects.index(values)
     }
 
     /// Adds a handler. It runs in the informer's task: no waiting in it.
@@ -138,82 +103,74 @@ where
     }
 
     /// Lists and watches until `shutdown`.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let kind = K::kind(&());
-        let open = || {
-            watcher::watcher(Api::<K>::all(self.client.clone()), self.config.clone())
-                .default_backoff()
-                .boxed()
-        };
-        let mut events = open();
-        let mut list = BTreeMap::new();
         let mut resync = interval_at(Instant::now() + RESYNC, RESYNC);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = resync.tick() => {
-                    self.resync();
+                    self.resync().await;
                     continue;
                 }
-                event = events.next() => event,
+                event = self.follower.next() => event,
             };
             match event {
-                None => return,
-                Some(Ok(Event::Init)) => list.clear(),
-                Some(Ok(Event::InitApply(object))) => {
-                    list.insert(Key::of(&object), Arc::new(object));
-                }
-                Some(Ok(Event::InitDone)) => {
-                    self.replace(std::mem::take(&mut list));
+                Ok(Event::Listed(list)) => {
+                    self.replace(list);
                     self.listed.send_replace(true);
                 }
-                Some(Ok(Event::Apply(object))) => {
-                    let (key, object) = (Key::of(&object), Arc::new(object));
-                    let before = self.objects.write().insert(key, object.clone());
-                    self.call(before.as_ref(), Some(&object));
-                }
-                Some(Ok(Event::Delete(object))) => {
-                    self.objects.write().remove(&Key::of(&object));
+                Ok(Event::Applied(raw)) => self.apply(raw),
+                Ok(Event::Deleted(raw)) => {
                     // The last state, not the one kept: it has the deletion timestamp.
-                    self.call(Some(&Arc::new(object)), None);
+                    if let Some(object) = parse::<K>(&raw) {
+                        self.objects.remove(&Key::of(&*object));
+                        self.call(Some(&object), None);
+                    }
                 }
-                Some(Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))))
-                    if status.code == 410 =>
-                {
-                    // The stream would go on asking for a revision that is compacted away.
-                    debug!(%kind, "watch expired, listing anew");
-                    events = open();
-                }
-                Some(Err(error)) => warn!(%kind, %error, "watch failed, retrying"),
+                Err(error @ client::Error::Expired(_)) => debug!(%kind, %error, "listing anew"),
+                Err(error) => warn!(%kind, %error, "watch failed, retrying"),
             }
         }
+    }
+
+    fn apply(&self, raw: Raw) {
+        let Some(object) = parse::<K>(&raw) else { return };
+        let before = self.objects.put(Key::of(&*object), raw, &object);
+        self.call(before.as_ref(), Some(&object));
     }
 
     /// Takes over a complete list: what is not in it is gone.
-    fn replace(&self, list: BTreeMap<Key, Arc<K>>) {
-        let before = std::mem::replace(&mut *self.objects.write(), list.clone());
-        for (key, object) in &before {
-            if !list.contains_key(key) {
-                self.call(Some(object), None);
+    fn replace(&self, list: Vec<Raw>) {
+        let list: BTreeMap<Key, Raw> =
+            list.into_iter().filter_map(|raw| Some((Key::of(&*parse::<K>(&raw)?), raw))).collect();
+        for key in self.objects.keys() {
+            if !list.contains_key(&key)
+                && let Some(before) = self.objects.remove(&key)
+            {
+                self.call(Some(&before), None);
             }
         }
-        for (key, object) in &list {
-            let known = before.get(key);
+        for (key, raw) in list {
+            let Some(object) = parse::<K>(&raw) else { continue };
+            let before = self.objects.put(key, raw, &object);
             // Deleted and created again under the same name: two changes.
-            if let Some(other) = known.filter(|b| b.meta().uid != object.meta().uid) {
+            if let Some(other) = before.as_ref().filter(|b| b.meta().uid != object.meta().uid) {
                 self.call(Some(other), None);
-                self.call(None, Some(object));
+                self.call(None, Some(&object));
             } else {
-                self.call(known, Some(object));
+                self.call(before.as_ref(), Some(&object));
             }
         }
     }
 
-    fn resync(&self) {
-        let objects: Vec<Arc<K>> = self.objects.read().values().cloned().collect();
-        for object in &objects {
-            self.call(Some(object), Some(object));
+    async fn resync(&mut self) {
+        for key in self.objects.keys() {
+            if let Some(object) = self.objects.get(&key) {
+                self.call(Some(&object), Some(&object));
+            }
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -28,9 +28,12 @@
 //! | [`daemon_set`] | every node that fits has a pod of a DaemonSet |
 //! | [`endpoint_slice`] | EndpointSlices and Endpoints say which pods are behind a Service |
 //! | [`resource_quota`] | a ResourceQuota says what the objects of its namespace cost |
+//! | [`endpoint_slice_mirroring`] | Endpoints that people write have EndpointSlices as well |
 //! | [`namespace`] | a deleted namespace is emptied and goes |
 //! | [`garbage`] | objects go with their owners |
 //! | [`node_lifecycle`] | a silent node is Unknown, tainted, and loses its pods |
+//! | [`node_ttl`] | nodes know how long they may keep Secrets and ConfigMaps |
+//! | [`token_cleaner`] | bootstrap tokens go when their time is over |
 //! | [`service_account`] | every namespace has the account `default`; Secrets of tokens have one |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
 //! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
@@ -71,6 +74,7 @@ mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod events;
 mod garbage;
 mod informer;
@@ -78,6 +82,7 @@ mod job;
 mod local_path;
 mod namespace;
 mod node_lifecycle;
+mod node_ttl;
 mod pod_gc;
 mod protection;
 mod queue;
@@ -89,6 +94,7 @@ mod scale_target;
 mod service_account;
 mod stateful_set;
 mod start;
+mod token_cleaner;
 mod ttl_after_finished;
 mod volume_binding;
 mod workload;
@@ -113,6 +119,7 @@ use service_account::ServiceAccounts;
 use service_account::tokens::{self, Tokens};
 use stateful_set::StatefulSets;
 use start::Start;
+use workload::owned::OwnedPods;
 
 /// What can be set about the controllers.
 #[derive(Debug, Clone)]
@@ -219,19 +226,23 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let mut config_maps: Informer<ConfigMap> = Informer::new(client.clone(), root_cas);
 
     let recorder = Recorder::start(client.clone(), tracker);
-    let replication = Replication::new(client.clone(), &mut controllers, &mut pods, &recorder);
-    let sets = Replication::new(client.clone(), &mut replica_sets, &mut pods, &recorder);
+    let owned = OwnedPods::new(&mut pods);
+    let replication =
+        Replication::new(client.clone(), &mut controllers, &mut pods, &owned, &recorder);
+    let sets = Replication::new(client.clone(), &mut replica_sets, &mut pods, &owned, &recorder);
     let rollouts = Deployments::new(
         client.clone(),
         &mut deployments,
         &mut replica_sets,
         &mut pods,
+        &owned,
         &recorder,
     );
     let stateful = StatefulSets::new(
         client.clone(),
         &mut stateful_sets,
         &mut pods,
+        &owned,
         &mut claims,
         &mut revisions,
         &recorder,
@@ -241,6 +252,7 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
         daemon_set::Sources {
             sets: &mut daemon_sets,
             pods: &mut pods,
+            owned: &owned,
             nodes: &mut nodes,
             revisions: &mut revisions,
         },
@@ -280,9 +292,11 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let mut more = Start::new(client, &recorder, tracker, stop, config.workers);
     more.batch(&mut pods);
     more.quotas(&mut garbage);
+    more.nodes_and_tokens(&mut nodes);
+    more.mirroring(&mut services, &mut endpoints, &mut slices);
     more.autoscaling(&pods);
     more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &pods, &nodes);
-    more.policy(&mut pods, &controllers, &replica_sets, &deployments);
+    more.policy(&mut pods, &controllers, &replica_sets, &deployments, &stateful_sets);
 
     // Nothing is decided on half a list.
     let mut lists = Vec::new();

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -36,6 +37,8 @@ use crate::volume_binding::facts;
 pub(crate) const NAME: &str = "wharf.dev/local-path";
 /// The class that is there from the start.
 const CLASS: &str = "local-path";
+/// A claim that was refused is looked at again after this: its node may be there by then.
+const REFUSED: Duration = Duration::from_secs(15);
 
 /// Where volumes that are folders are kept.
 #[derive(Debug, Clone)]
@@ -129,7 +132,7 @@ impl Provisioner {
     pub(crate) async fn reconcile(self, work: Work) -> Result<Next, ReconcileError> {
         match work {
             Work::Class => self.class().await?,
-            Work::Claim(key) => self.claim(&key).await?,
+            Work::Claim(key) => return self.claim(&key).await,
             Work::Volume(key) => self.volume(&key).await?,
         }
         Ok(Next::OnChange)
@@ -149,23 +152,24 @@ impl Provisioner {
         }
     }
 
-    async fn claim(&self, key: &Key) -> Result<(), ReconcileError> {
-        let Some(claim) = self.claims.get(key) else { return Ok(()) };
+    async fn claim(&self, key: &Key) -> Result<Next, ReconcileError> {
+        let Some(claim) = self.claims.get(key) else { return Ok(Next::OnChange) };
         let class = self.classes.get(&Key::new("", facts::claim_class(&claim)));
         let volume = self.volumes.get(&Key::new("", facts::volume_name(&claim)));
         let hostname = |node: &str| {
             let found = self.nodes.get(&Key::new("", node))?;
             Some(found.labels().get(plan::HOSTNAME).cloned().unwrap_or_else(|| node.to_owned()))
         };
-        let step =
-            plan::claim(&claim, class.as_deref(), volume.as_deref(), &self.place, hostname);
+        let step = plan::claim(&claim, class.as_deref(), volume.as_deref(), &self.place, hostname);
         match step {
-            ClaimStep::Leave => Ok(()),
+            ClaimStep::Leave => {}
             ClaimStep::Refuse(why) => {
                 self.recorder.warning(Subject::of(&*claim), "ProvisioningFailed", why);
-                Ok(())
+                return Ok(Next::After(REFUSED));
             }
-            ClaimStep::Provision { volume, node } => self.provision(&claim, &volume, &node).await,
+            ClaimStep::Provision { volume, node } => {
+                self.provision(&claim, &volume, &node).await?;
+            }
             ClaimStep::Resize(size) => {
                 let volumes: Api<PersistentVolume> = Api::all(self.client.clone());
                 let (name, params) = (facts::volume_name(&claim), PatchParams::default());
@@ -178,9 +182,9 @@ impl Provisioner {
                 unless_gone(request("resize claim", key, resized).await)?;
                 let message = "Resize volume succeeded".to_owned();
                 self.recorder.normal(Subject::of(&*claim), "VolumeResizeSuccessful", message);
-                Ok(())
             }
         }
+        Ok(Next::OnChange)
     }
 
     async fn provision(
@@ -194,11 +198,12 @@ impl Provisioner {
             format!("External provisioner is provisioning volume for claim \"{}\"", Key::of(claim));
         self.recorder.normal(subject.clone(), "Provisioning", message);
         if let (true, Some(path)) = (node == self.place.node, plan::path(volume))
-            && let Err(error) = make(Path::new(path)).await
+            && let Err(source) = make(Path::new(path)).await
         {
-            let why = format!("failed to make the folder {path}: {error}");
-            self.recorder.warning(subject, "ProvisioningFailed", why.clone());
-            return Err(ReconcileError::Stale { subject: why });
+            let why = format!("failed to make the folder {path}: {source}");
+            self.recorder.warning(subject, "ProvisioningFailed", why);
+            let path = path.to_owned();
+            return Err(ReconcileError::Host { operation: "make folder", path, source });
         }
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let params = PostParams::default();

@@ -34,7 +34,7 @@ use self::eviction::Eviction;
 pub(crate) use self::eviction::tolerates;
 use self::plan::Signs;
 use crate::events::{Recorder, Subject};
-use crate::informer::{Cache, Informer, Key};
+use crate::informer::{Cache, Index, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 
@@ -49,7 +49,8 @@ pub(crate) struct NodeLifecycle {
     client: Client,
     nodes: Cache<Node>,
     leases: Cache<Lease>,
-    pods: Cache<Pod>,
+    /// Pods that have not ended, by node.
+    pods: Index<Pod>,
     grace: Duration,
     heard: Arc<Mutex<HashMap<String, (Signs, Instant)>>>,
     recorder: Recorder,
@@ -70,7 +71,10 @@ impl NodeLifecycle {
             client,
             nodes: nodes.cache(),
             leases: leases.cache(),
-            pods: pods.cache(),
+            pods: pods.index(|pod| {
+                let on = pods::node_name(pod).filter(|_| !pods::is_finished(pod));
+                on.map(str::to_owned).into_iter().collect()
+            }),
             grace,
             heard: Arc::default(),
             recorder: recorder.named(NAME),
@@ -149,7 +153,7 @@ impl NodeLifecycle {
         }
         let not_ready = plan::is_not_ready(&current);
         if not_ready || plan::evicts(&current) {
-            for pod in self.pods_on(&key.name) {
+            for pod in self.pods.get(&key.name) {
                 if not_ready {
                     self.mark_not_ready(&pod).await?;
                 }
@@ -173,12 +177,6 @@ impl NodeLifecycle {
                 Duration::ZERO
             }
         }
-    }
-
-    fn pods_on(&self, node: &str) -> Vec<Arc<Pod>> {
-        let mut pods = self.pods.all();
-        pods.retain(|pod| pods::node_name(pod) == Some(node) && !pods::is_finished(pod));
-        pods
     }
 
     async fn mark_not_ready(&self, pod: &Arc<Pod>) -> Result<(), ReconcileError> {

@@ -7,6 +7,7 @@
 
 mod plan;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use kube::api::{Api, DeleteParams, Preconditions};
 use kube::{Client, ResourceExt};
 
 use self::plan::Reason;
-use crate::informer::{Cache, Informer, Key};
+use crate::informer::{Cache, Index, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 
@@ -32,7 +33,8 @@ const RESYNC: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(crate) struct PodGc {
     client: Client,
-    pods: Cache<Pod>,
+    /// Pods by what they may be removed for: see [`reasons`].
+    pods: Index<Pod>,
     nodes: Cache<Node>,
     threshold: usize,
     queue: Arc<WorkQueue<Key>>,
@@ -49,7 +51,7 @@ impl PodGc {
     ) -> Self {
         let this = Self {
             client,
-            pods: pods.cache(),
+            pods: pods.index(reasons),
             nodes: nodes.cache(),
             threshold,
             queue: Arc::new(WorkQueue::new()),
@@ -80,9 +82,24 @@ impl PodGc {
         &self.queue
     }
 
+    /// The pods that there may be a reason to remove.
+    fn suspects(&self) -> Vec<Arc<Pod>> {
+        let mut values = vec![UNPLACED.to_owned()];
+        values.extend(self.pods.values().into_iter().filter(|value| {
+            let node = value.strip_prefix(NODE);
+            node.is_some_and(|node| self.nodes.get(&Key::new("", node)).is_none())
+        }));
+        if self.pods.count(FINISHED) > self.threshold {
+            values.push(FINISHED.to_owned());
+        }
+        let keyed = values.iter().flat_map(|value| self.pods.get(value));
+        let pods: BTreeMap<Key, Arc<Pod>> = keyed.map(|pod| (Key::of(&*pod), pod)).collect();
+        pods.into_values().collect()
+    }
+
     /// Looks at all pods.
     pub(crate) async fn reconcile(self, _: Key) -> Result<Next, ReconcileError> {
-        let pods = self.pods.all();
+        let pods = self.suspects();
         let known = |node: &str| self.nodes.get(&Key::new("", node)).is_some();
         let nodes: Api<Node> = Api::all(self.client.clone());
         for (pod, reason) in plan::plan(&pods, known, self.threshold) {
@@ -108,6 +125,24 @@ impl PodGc {
         }
         Ok(Next::After(RESYNC))
     }
+}
+
+const NODE: &str = "node/";
+const UNPLACED: &str = "unplaced";
+const FINISHED: &str = "finished";
+
+/// What may be the reason to remove a pod: its node, that it has none, that it has ended.
+fn reasons(pod: &Pod) -> Vec<String> {
+    let mut reasons = Vec::new();
+    match pods::node_name(pod) {
+        Some(node) => reasons.push(format!("{NODE}{node}")),
+        None if pods::is_terminating(pod) => reasons.push(UNPLACED.to_owned()),
+        None => {}
+    }
+    if pods::is_finished(pod) {
+        reasons.push(FINISHED.to_owned());
+    }
+    reasons
 }
 
 /// The one key.

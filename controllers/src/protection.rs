@@ -16,7 +16,7 @@ use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::informer::{Cache, Informer, Key};
+use crate::informer::{Cache, Index, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 
@@ -30,7 +30,8 @@ pub(crate) const VOLUMES: &str = "persistentvolume-protection-controller";
 pub(crate) struct ClaimProtection {
     client: Client,
     claims: Cache<PersistentVolumeClaim>,
-    pods: Cache<Pod>,
+    /// Pods by the claims that they hold on to, as `namespace/name`.
+    users: Index<Pod>,
     queue: Arc<WorkQueue<Key>>,
 }
 
@@ -44,7 +45,11 @@ impl ClaimProtection {
         let this = Self {
             client,
             claims: claims.cache(),
-            pods: pods.cache(),
+            users: pods.index(|pod| {
+                let namespace = pod.namespace().unwrap_or_default();
+                let claims = if plan::needs_claims(pod) { plan::claims(pod) } else { Vec::new() };
+                claims.into_iter().map(|claim| format!("{namespace}/{claim}")).collect()
+            }),
             queue: Arc::new(WorkQueue::new()),
         };
         let queue = this.queue.clone();
@@ -74,7 +79,7 @@ impl ClaimProtection {
     /// Removes the finalizer of a claim that may go.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(claim) = self.claims.get(&key) else { return Ok(Next::OnChange) };
-        if !plan::claim_may_go(&claim, &self.pods.all()) {
+        if !plan::claim_may_go(&claim, &self.users.get(&key.to_string())) {
             return Ok(Next::OnChange);
         }
         // The cache may be behind a pod that was bound this moment.

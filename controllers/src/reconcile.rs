@@ -33,6 +33,14 @@ pub(crate) enum ReconcileError {
     /// No answer in time.
     #[error("{operation} {subject} got no answer in {DEADLINE:?}")]
     Timeout { operation: &'static str, subject: String },
+    /// Something on this host failed.
+    #[error("{operation} {path} failed: {source}")]
+    Host {
+        operation: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     /// What was read is no longer true.
     #[error("{subject} has changed meanwhile, it is looked at again")]
     Stale { subject: String },
@@ -54,7 +62,7 @@ impl ReconcileError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Timeout { .. } | Self::Stale { .. } => None,
+            Self::Timeout { .. } | Self::Host { .. } | Self::Stale { .. } => None,
         }
     }
 

@@ -26,6 +26,7 @@ use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
+use crate::workload::owned::OwnedPods;
 use crate::workload::pods::{Change, ChangeError, PodControl};
 use crate::workload::{claim, template, watch};
 
@@ -33,7 +34,7 @@ use crate::workload::{claim, template, watch};
 pub(crate) struct Replication<R> {
     client: Client,
     objects: Cache<R>,
-    pods: Cache<Pod>,
+    pods: OwnedPods,
     control: PodControl,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -56,13 +57,14 @@ impl<R: Replicated> Replication<R> {
         client: Client,
         objects: &mut Informer<R>,
         pods: &mut Informer<Pod>,
+        owned: &OwnedPods,
         recorder: &Recorder,
     ) -> Self {
         let control = PodControl::new(client.clone(), recorder.named(R::CONTROLLER));
         let this = Self {
             client,
             objects: objects.cache(),
-            pods: pods.cache(),
+            pods: owned.clone(),
             control,
             queue: Arc::new(WorkQueue::new()),
         };
@@ -95,10 +97,13 @@ impl<R: Replicated> Replication<R> {
     /// Brings the number of one object's pods closer to what it asks for.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(object) = self.objects.get(&key) else { return Ok(Next::OnChange) };
-        let pods = self.pods.in_namespace(&key.namespace);
+        let siblings = self.siblings(&object);
+        let mut pods = self.pods.claimable(&*object);
+        let others = siblings.iter().filter(|uid| object.meta().uid.as_ref() != Some(*uid));
+        pods.extend(others.flat_map(|uid| self.pods.of(uid)));
         let may_scale = self.control.expectations().satisfied(&key);
         let now = Timestamp::now();
-        let plan = plan::plan(&*object, &pods, &self.siblings(&object), may_scale, now);
+        let plan = plan::plan(&*object, &pods, &siblings, may_scale, now);
         claim::settle(&self.client, &*object, &plan.claims).await?;
         let failed = self.scale(&key, &object, &plan.scale).await;
         let failure = failed.as_ref().err().map(Failure::of);

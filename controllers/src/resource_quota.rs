@@ -83,7 +83,7 @@ impl ResourceQuotas {
 
     fn changed(&self, resource: &Resource, namespace: &str) {
         for quota in self.quotas.in_namespace(namespace) {
-            let changed = GroupResource::new(&resource.group, &resource.plural);
+            let changed = GroupResource::new(resource.group.clone(), resource.plural.clone());
             if plan::counted(&json!(*quota)).contains(&changed) {
                 self.queue.add_after(Key::of(&*quota), GATHER);
             }
@@ -119,8 +119,7 @@ impl ResourceQuotas {
         resource: &GroupResource,
     ) -> Result<Vec<Value>, ReconcileError> {
         let Some(found) = self.find(resource).await else { return Ok(Vec::new()) };
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), namespace, &found);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &found);
         let params = ListParams::default();
         let listed = request("list", resource, api.list(&params)).await;
         let items = unless_gone(listed)?.map(|list| list.items).unwrap_or_default();

@@ -10,8 +10,10 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
-    Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
+    Endpoints, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
+    ResourceQuota, Secret, Service,
 };
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
@@ -23,14 +25,17 @@ use tokio_util::task::TaskTracker;
 use crate::autoscaling::{self, Autoscaling};
 use crate::cron_job::{self, CronJobs};
 use crate::disruption::{self, Disruption};
+use crate::endpoint_slice_mirroring::{self, Mirroring};
 use crate::events::Recorder;
 use crate::garbage::Garbage;
 use crate::informer::Informer;
 use crate::job::{self, Jobs};
 use crate::local_path::{self, LocalPath, Provisioner};
+use crate::node_ttl::{self, NodeTtl};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, Stop, serve};
 use crate::resource_quota::{self, ResourceQuotas};
+use crate::token_cleaner::{self, TokenCleaner};
 use crate::ttl_after_finished::{self, TtlAfterFinished};
 use crate::volume_binding::{self, VolumeBinding};
 
@@ -163,6 +168,35 @@ impl<'a> Start<'a> {
         });
     }
 
+    /// EndpointSlices of Endpoints that people write.
+    pub(crate) fn mirroring(
+        &mut self,
+        services: &mut Informer<Service>,
+        endpoints: &mut Informer<Endpoints>,
+        slices: &mut Informer<EndpointSlice>,
+    ) {
+        let controller = Mirroring::new(self.client.clone(), services, endpoints, slices);
+        let queue = controller.queue().clone();
+        self.serve(endpoint_slice_mirroring::NAME, &queue, 1, move |key| {
+            controller.clone().reconcile(key)
+        });
+    }
+
+    /// What nodes are told of the cluster's size, and the tokens with which nodes join.
+    pub(crate) fn nodes_and_tokens(&mut self, nodes: &mut Informer<Node>) {
+        let tokens =
+            format!("type={},metadata.namespace={}", token_cleaner::TYPE, token_cleaner::NAMESPACE);
+        let config = watcher::Config::default().fields(&tokens);
+        let mut secrets: Informer<Secret> = Informer::new(self.client.clone(), config);
+        let ttl = NodeTtl::new(self.client.clone(), nodes);
+        let cleaner = TokenCleaner::new(self.client.clone(), &mut secrets);
+        self.begin(secrets);
+        let queue = ttl.queue().clone();
+        self.serve(node_ttl::NAME, &queue, 1, move |key| ttl.clone().reconcile(key));
+        let queue = cleaner.queue().clone();
+        self.serve(token_cleaner::NAME, &queue, 1, move |key| cleaner.clone().reconcile(key));
+    }
+
     /// HorizontalPodAutoscalers.
     pub(crate) fn autoscaling(&mut self, pods: &Informer<Pod>) {
         let mut autoscalers = self.informer::<HorizontalPodAutoscaler>();
@@ -182,9 +216,9 @@ impl<'a> Start<'a> {
         replication_controllers: &Informer<ReplicationController>,
         replica_sets: &Informer<ReplicaSet>,
         deployments: &Informer<Deployment>,
+        stateful_sets: &Informer<StatefulSet>,
     ) {
         let mut budgets = self.informer::<PodDisruptionBudget>();
-        let stateful_sets = self.informer::<StatefulSet>();
         let controller = Disruption::new(
             self.client.clone(),
             disruption::Sources {
@@ -193,11 +227,10 @@ impl<'a> Start<'a> {
                 replication_controllers,
                 replica_sets,
                 deployments,
-                stateful_sets: &stateful_sets,
+                stateful_sets,
             },
             self.recorder,
         );
-        self.begin(stateful_sets);
         self.begin(budgets);
         let queue = controller.queue().clone();
         self.serve(disruption::NAME, &queue, self.workers, move |key| {

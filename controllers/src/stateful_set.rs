@@ -28,6 +28,7 @@ use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 use crate::workload::claim::{self, selector};
+use crate::workload::owned::OwnedPods;
 use crate::workload::{history, watch};
 
 /// The `source.component` of its events, as in Kubernetes.
@@ -41,7 +42,7 @@ const HASH: &str = "controller.kubernetes.io/hash";
 pub(crate) struct StatefulSets {
     client: Client,
     sets: Cache<StatefulSet>,
-    pods: Cache<Pod>,
+    pods: OwnedPods,
     claims: Cache<PersistentVolumeClaim>,
     revisions: Cache<ControllerRevision>,
     recorder: Recorder,
@@ -54,6 +55,7 @@ impl StatefulSets {
         client: Client,
         sets: &mut Informer<StatefulSet>,
         pods: &mut Informer<Pod>,
+        owned: &OwnedPods,
         claims: &mut Informer<PersistentVolumeClaim>,
         revisions: &mut Informer<ControllerRevision>,
         recorder: &Recorder,
@@ -61,7 +63,7 @@ impl StatefulSets {
         let this = Self {
             client,
             sets: sets.cache(),
-            pods: pods.cache(),
+            pods: owned.clone(),
             claims: claims.cache(),
             revisions: revisions.cache(),
             recorder: recorder.named(NAME),
@@ -115,7 +117,7 @@ impl StatefulSets {
         let revisions = self.revisions.in_namespace(&key.namespace);
         let revisions = claim::claims(&*set, &selector, revisions);
         claim::settle(&self.client, &*set, &revisions).await?;
-        let members = self.pods.in_namespace(&key.namespace);
+        let members = self.pods.claimable(&*set);
         let members = members.into_iter().filter(|pod| identity::ordinal(&set, pod).is_some());
         let pods = claim::claims(&*set, &selector, members);
         claim::settle(&self.client, &*set, &pods).await?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! claim ────────── whose is it: by selector and owner reference; adopts and releases
+//! owned ────────── the pods of an owner, by an index
 //! watch ────────── which owner has to look because something it may own has changed
 //! expectations ─── what was asked for and the watch has not shown yet
 //! pods ─────────── creates and deletes pods, in batches, and tells it in events
@@ -18,6 +19,7 @@ pub(crate) mod claim;
 pub(crate) mod expectations;
 pub(crate) mod hash;
 pub(crate) mod history;
+pub(crate) mod owned;
 pub(crate) mod pods;
 pub(crate) mod template;
 pub(crate) mod watch;

@@ -4,14 +4,12 @@
 //! applies small values. The channels are bounded: a slow scheduler slows the watch, it does not
 //! fill the memory.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
+use client::{Event, Follower, Raw};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, Resource};
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
+use kube::api::Resource;
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -56,7 +54,9 @@ pub(crate) fn start(
         Translate {
             now: |pod| Some(Heard::Pod(Arc::new(PodInfo::read(&pod)?))),
             gone: |pod| Some(Heard::PodGone(PodUid(pod.uid()?.into()))),
-            all: |pods| Heard::Pods(pods.iter().filter_map(PodInfo::read).map(Arc::new).collect()),
+            all: |pods| {
+                Heard::Pods(pods.filter_map(|pod| PodInfo::read(&pod)).map(Arc::new).collect())
+            },
         },
     ));
     tracker.spawn(follow::<Node>(
@@ -68,7 +68,7 @@ pub(crate) fn start(
             now: |node| Some(Heard::Node(node.name_any().into(), Box::new(Offer::read(&node)))),
             gone: |node| Some(Heard::NodeGone(node.name_any().into())),
             all: |nodes| {
-                Heard::Nodes(nodes.iter().map(|n| (n.name_any().into(), Offer::read(n))).collect())
+                Heard::Nodes(nodes.map(|n| (n.name_any().into(), Offer::read(&n))).collect())
             },
         },
     ));
@@ -77,7 +77,7 @@ pub(crate) fn start(
 struct Translate<K> {
     now: fn(K) -> Option<Heard>,
     gone: fn(K) -> Option<Heard>,
-    all: fn(Vec<K>) -> Heard,
+    all: fn(&mut dyn Iterator<Item = K>) -> Heard,
 }
 
 async fn follow<K>(
@@ -87,39 +87,25 @@ async fn follow<K>(
     heard: mpsc::Sender<Heard>,
     translate: Translate<K>,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
     let kind = K::kind(&());
-    let open = || watcher::watcher(Api::<K>::all(client.clone()), config.clone()).default_backoff();
-    let mut events = open().boxed();
-    let mut listed = Vec::new();
+    let mut follower = Follower::new(client, K::url_path(&(), None), config);
     loop {
         let event = tokio::select! {
             () = shutdown.cancelled() => return,
-            event = events.next() => event,
+            event = follower.next() => event,
         };
         let message = match event {
-            None => return,
-            Some(Ok(Event::Init)) => {
-                listed.clear();
+            // One typed object at a time: a whole list of them takes many times its text's memory.
+            Ok(Event::Listed(list)) => Some((translate.all)(&mut list.iter().filter_map(read))),
+            Ok(Event::Applied(object)) => read(&object).and_then(translate.now),
+            Ok(Event::Deleted(object)) => read(&object).and_then(translate.gone),
+            Err(error @ client::Error::Expired(_)) => {
+                debug!(%kind, %error, "listing anew");
                 continue;
             }
-            Some(Ok(Event::InitApply(object))) => {
-                listed.push(object);
-                continue;
-            }
-            Some(Ok(Event::InitDone)) => Some((translate.all)(std::mem::take(&mut listed))),
-            Some(Ok(Event::Apply(object))) => (translate.now)(object),
-            Some(Ok(Event::Delete(object))) => (translate.gone)(object),
-            Some(Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))))
-                if status.code == 410 =>
-            {
-                // The stream would go on asking for a revision that is compacted away.
-                debug!(%kind, "watch expired, listing anew");
-                events = open().boxed();
-                continue;
-            }
-            Some(Err(error)) => {
+            Err(error) => {
                 warn!(%kind, %error, "watch failed, retrying");
                 continue;
             }
@@ -128,6 +114,17 @@ async fn follow<K>(
             && heard.send(message).await.is_err()
         {
             return;
+        }
+    }
+}
+
+/// Reads an object; what cannot be read is reported and left out.
+fn read<K: Resource<DynamicType = ()> + DeserializeOwned>(object: &Raw) -> Option<K> {
+    match object.parse() {
+        Ok(object) => Some(object),
+        Err(error) => {
+            warn!(kind = %K::kind(&()), %error, "ignoring an object that cannot be read");
+            None
         }
     }
 }

@@ -349,11 +349,11 @@ spec:
   containers:
   - name: c
     image: test/busybox:v1
-    command: [sleep, '100000']
+    command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 1 & wait $!; done']
     volumeMounts: [{name: seen, mountPath: /seen}]
     lifecycle:
       postStart: {exec: {command: [sh, -c, 'echo started > /seen/start']}}
-      preStop: {exec: {command: [sh, -c, 'echo stopping > /seen/stop; kill -9 -1']}}
+      preStop: {exec: {command: [sh, -c, 'echo stopping > /seen/stop']}}
     readinessProbe: {exec: {command: [sh, -c, 'cat /seen/ready']}, periodSeconds: 1}
 ---
 apiVersion: v1

@@ -7,7 +7,8 @@
 //! 3. The API server is bound; everything else reaches it in process, each with its own identity.
 //! 4. [`components`]: scheduler, controllers, proxy, agent start.
 //! 5. [`ready`]: when the node is Ready, `ready` is printed.
-//! 6. SIGINT or SIGTERM: components stop, pods stop unless `--keep-pods`, the store closes.
+//! 6. [`trim`]: what only the start needed is given back.
+//! 7. SIGINT or SIGTERM: components stop, pods stop unless `--keep-pods`, the store closes.
 //!
 //! `kill -9` at any moment loses nothing: the journal is durable and the shims hold the containers;
 //! the next `wctl dev` on the same folder adopts them.
@@ -18,6 +19,7 @@ mod ready;
 pub(crate) mod running;
 mod slot;
 mod stop;
+mod trim;
 
 use std::path::PathBuf;
 
@@ -104,7 +106,14 @@ async fn until_stopped(
         }
         () = signals.received() => return Ok(()),
     };
-    signals.received().await;
+    let trimmed = async {
+        trim::after_start().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = trimmed => {}
+        () = signals.received() => {}
+    }
     Ok(())
 }
 

@@ -16,7 +16,10 @@ pub(crate) struct Arguments {
 #[derive(clap::Subcommand)]
 enum Name {
     /// Rates, latencies and memory of the API server, and etcd's beside them
-    Api,
+    Api {
+        /// Only these parts, without the peer: start, creates, reads, watches, postgres, large
+        parts: Vec<String>,
+    },
     /// Durable writes per second on both engines, grouped and one by one
     Store,
     /// Time to ready, resident memory, time from apply to Running
@@ -25,8 +28,8 @@ enum Name {
 
 /// Runs one benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    match arguments.name {
-        Name::Api => api::run(),
+    match &arguments.name {
+        Name::Api { parts } => api::run(parts),
         Name::Store => store::run(),
         Name::Start => start::run(),
     }

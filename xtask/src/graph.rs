@@ -11,10 +11,11 @@ use crate::step;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("store", &[]),
+    ("client", &[]),
     ("runtime", &[]),
     ("apiserver", &["api", "store"]),
-    ("scheduler", &["api"]),
-    ("controllers", &["api"]),
+    ("scheduler", &["api", "client"]),
+    ("controllers", &["api", "client"]),
     ("proxy", &["api"]),
     ("agent", &["api", "runtime"]),
     (

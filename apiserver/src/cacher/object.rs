@@ -4,10 +4,10 @@
 use std::sync::{Arc, OnceLock};
 
 use api::resources::Resource;
-use serde_json::Value;
 use store::Revision;
 
 use super::encoding::{Encoded, EventType};
+use super::outline::Outline;
 
 /// An immutable version of an object. Shared by the map, the event window and every response.
 #[derive(Debug)]
@@ -28,26 +28,27 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// Reads a version from the store. `prefix` is the resource's key prefix.
-    pub(crate) fn read(
+    /// Reads a version from the store. `prefix` is the resource's key prefix, `outline` its outline.
+    pub(super) fn read(
         resource: &Resource,
+        outline: &Outline,
         prefix: &str,
         key: Arc<str>,
         event: EventType,
         value: &[u8],
         revision: Revision,
     ) -> Object {
-        let mut parsed: Value = serde_json::from_slice(value).unwrap_or_default();
         let mut kept = None;
-        let encoded = if resource.is_view() || resource.is_custom() {
-            parsed = resource.strategy.from_stored(parsed);
+        let (encoded, parsed) = if resource.is_view() || resource.is_custom() {
+            let parsed = serde_json::from_slice(value).unwrap_or_default();
+            let parsed = resource.strategy.from_stored(parsed);
             let shown = super::encoding::stored(&parsed);
             if resource.is_custom() && !resource.is_view() && *shown != *value {
                 kept = Some(value.into());
             }
-            Encoded::new(event, &shown, revision)
+            (Encoded::new(event, &shown, revision), parsed)
         } else {
-            Encoded::new(event, value, revision)
+            (Encoded::new(event, value, revision), outline.read(value))
         };
         let labels = parsed["metadata"]["labels"]
             .as_object()
@@ -68,16 +69,24 @@ impl Object {
         Object { full_key: key, skip, revision, encoded, message, labels, fields, stored: kept }
     }
 
-    /// The same version as another row shows it. Exact if this row is that of the stored version.
-    pub(super) fn reread(&self, resource: &Resource, event: EventType) -> Object {
+    /// The same version as another row, with its outline, shows it. Exact if this row is that of
+    /// the stored version.
+    pub(super) fn reread(
+        &self,
+        resource: &Resource,
+        outline: &Outline,
+        event: EventType,
+    ) -> Object {
         let (prefix, key) = (&self.full_key[..usize::from(self.skip)], self.full_key.clone());
-        match &self.stored {
-            Some(stored) => Object::read(resource, prefix, key, event, stored, self.revision),
+        let shown;
+        let value = match &self.stored {
+            Some(stored) => &**stored,
             None => {
-                let value = super::encoding::stored(&self.encoded.parse());
-                Object::read(resource, prefix, key, event, &value, self.revision)
+                shown = super::encoding::stored(&self.encoded.parse());
+                &*shown
             }
-        }
+        };
+        Object::read(resource, outline, prefix, key, event, value, self.revision)
     }
 
     /// The same content under another revision: what watchers are told when it leaves.
@@ -221,7 +230,15 @@ pub(crate) mod tests {
         }));
         let key = format!("{PREFIX}{namespace}/{name}").into();
         let event = EventType::Added;
-        Arc::new(Object::read(resource, PREFIX, key, event, &value, Revision(revision)))
+        Arc::new(Object::read(
+            resource,
+            &Outline::of(resource),
+            PREFIX,
+            key,
+            event,
+            &value,
+            Revision(revision),
+        ))
     }
 
     #[test]

@@ -10,6 +10,7 @@ use store::{Event, EventKind, KeyValue, Revision};
 use super::encoding::EventType;
 use super::filter::Filter;
 use super::object::{Change, Object};
+use super::outline::Outline;
 use super::sorted::Objects;
 use super::watcher::{Asker, Subscription, Watcher};
 
@@ -63,6 +64,7 @@ struct State {
 pub(crate) struct Cacher {
     resource: Arc<Resource>,
     prefix: String,
+    outline: Outline,
     state: RwLock<State>,
     /// Held by the feed over changing the map *and* telling watchers, and by a new watcher over
     /// reading the map *and* joining: so it misses nothing and sees nothing twice.
@@ -81,7 +83,8 @@ impl Cacher {
             revision: Revision(0),
             lost: None,
         };
-        Cacher { resource, prefix, state: RwLock::new(state), watchers: Mutex::default() }
+        let outline = Outline::of(&resource);
+        Cacher { resource, prefix, outline, state: RwLock::new(state), watchers: Mutex::default() }
     }
 
     /// The row of the table.
@@ -216,10 +219,10 @@ impl Cacher {
         let mut window = VecDeque::with_capacity(remembered.len());
         for change in remembered {
             let previous = change.previous.as_ref().map(|previous| {
-                let reread = || Arc::new(previous.reread(&self.resource, EventType::Modified));
+                let reread = || Arc::new(self.reread(previous, EventType::Modified));
                 latest.remove(previous.key()).unwrap_or_else(reread)
             });
-            let object = Arc::new(change.object.reread(&self.resource, change.event));
+            let object = Arc::new(self.reread(&change.object, change.event));
             if change.event != EventType::Deleted {
                 latest.insert(object.key().to_owned(), object.clone());
             }
@@ -235,6 +238,10 @@ impl Cacher {
                 state.objects.insert(object);
             }
         }
+    }
+
+    fn reread(&self, object: &Object, event: EventType) -> Object {
+        object.reread(&self.resource, &self.outline, event)
     }
 
     /// Applies this resource's events of a batch, in order, and tells the watchers.
@@ -291,7 +298,7 @@ impl Cacher {
     }
 
     fn read(&self, key: Arc<str>, event: EventType, value: &[u8], revision: Revision) -> Object {
-        Object::read(&self.resource, &self.prefix, key, event, value, revision)
+        Object::read(&self.resource, &self.outline, &self.prefix, key, event, value, revision)
     }
 }
 

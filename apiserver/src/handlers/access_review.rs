@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::authz::{self, Attributes, decide};
+use crate::authz::{self, Attributes, decide, decide_selected};
 use crate::context::Context;
 use crate::user::User;
 
@@ -29,7 +29,8 @@ pub(super) fn access(context: &Context, spec: &Value, user: &User, about_self: b
             namespace: &namespace,
             name: &name,
         };
-        decide(context, user, &asked)
+        let selector = selector(&resource["fieldSelector"]);
+        decide_selected(context, user, &asked, &selector)
     } else {
         let (verb, path) = (text(path, "verb"), text(path, "path"));
         decide(context, user, &Attributes::Path { verb: &verb, path: &path })
@@ -39,6 +40,23 @@ pub(super) fn access(context: &Context, spec: &Value, user: &User, about_self: b
         status["reason"] = decision.reason.into();
     }
     status
+}
+
+/// The field selector that a review asks about, in the form of a query parameter: as it was sent, or
+/// made of the requirements that demand one value.
+fn selector(asked: &Value) -> String {
+    if let Some(raw) = asked["rawSelector"].as_str() {
+        return raw.to_owned();
+    }
+    let requirements = asked["requirements"].as_array().into_iter().flatten();
+    let terms =
+        requirements.filter(|term| term["operator"] == "In").filter_map(
+            |term| match term["values"].as_array().map(Vec::as_slice) {
+                Some([value]) => Some(format!("{}={}", term["key"].as_str()?, value.as_str()?)),
+                _ => None,
+            },
+        );
+    terms.collect::<Vec<_>>().join(",")
 }
 
 /// The user that a review names, in the groups that it names and no other.

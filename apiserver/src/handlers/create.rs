@@ -58,7 +58,8 @@ pub(crate) async fn new(
     admission::create(context, target, &mut object).await?;
     let mut last = String::new();
     for _ in 0..NAMES {
-        let mut object = object.clone();
+        // Only a generated name is tried again.
+        let mut object = if named { std::mem::take(&mut object) } else { object.clone() };
         let creation = Creation { namespace, uid: &uid, now, random: random() };
         lifecycle::before_create(resource, &mut object, &creation)?;
         admission::requester(target, &mut object, user);

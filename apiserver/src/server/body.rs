@@ -55,6 +55,15 @@ impl Body {
         Body(Kind::Gzip(Box::new(Gzip::new(self))))
     }
 
+    /// The same body for a reader in this process: events come one by one, as the cache holds them,
+    /// and are not joined for the wire.
+    pub(super) fn unjoined(mut self) -> Body {
+        if let Kind::Watch(watch) = &mut self.0 {
+            watch.unjoin();
+        }
+        self
+    }
+
     /// The bytes of a body that is there already.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match &self.0 {

@@ -54,6 +54,6 @@ where
         let (parts, body) = request.into_parts();
         let body = body.map_err(Into::into).boxed_unsync();
         let request = Request::new(parts, body, self.user.clone());
-        Box::pin(async move { Ok(dispatch(context, request).await) })
+        Box::pin(async move { Ok(dispatch(context, request).await.map(Body::unjoined)) })
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct WatchBody {
     farewell: Option<Farewell>,
     deadline: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Frames are joined up to this size.
+    block: usize,
     ended: bool,
 }
 
@@ -73,8 +75,14 @@ impl WatchBody {
             farewell: None,
             deadline: Box::pin(tokio::time::sleep(timeout)),
             shutdown: Box::pin(shutdown.cancelled_owned()),
+            block: BLOCK,
             ended: false,
         }
+    }
+
+    /// Gives each frame by itself.
+    pub(super) fn unjoin(&mut self) {
+        self.block = 1;
     }
 
     /// Has `ask` called shortly before the end; it puts a bookmark into the queue.
@@ -103,7 +111,7 @@ impl WatchBody {
             return Poll::Ready(None);
         }
         let mut block = Block::default();
-        while block.len() < BLOCK {
+        while block.len() < self.block {
             match self.next_frame(context) {
                 Poll::Ready(Some(frame)) => block.push(frame),
                 Poll::Ready(None) => {

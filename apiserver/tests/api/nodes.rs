@@ -60,6 +60,25 @@ async fn a_node_reads_what_its_pods_name() {
          API group \"\" in the namespace \"default\": no relationship found between node 'n1' and \
          this object"
     );
+    // Whoever asks about the node is told the same.
+    for (attributes, want) in [
+        (json!({"verb": "list", "resource": "pods"}), false),
+        (
+            json!({"verb": "list", "resource": "pods",
+                "fieldSelector": {"rawSelector": "spec.nodeName=n1"}}),
+            true,
+        ),
+        (
+            json!({"verb": "list", "resource": "pods", "fieldSelector": {"requirements":
+                [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]}}),
+            true,
+        ),
+    ] {
+        let review = json!({"spec": {"user": "system:node:n1", "groups": ["system:nodes"],
+            "resourceAttributes": attributes}});
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        assert_eq!(server.post(path, &review).await.expect(201)["status"]["allowed"], want);
+    }
     for path in ["/api/v1/services", "/apis/node.k8s.io/v1/runtimeclasses", "/apis"] {
         assert_eq!(one.send(Method::GET, path, "", "").await.code, 200, "{path}");
     }

@@ -78,11 +78,8 @@ const DOWN_STABILIZED: (&str, &str) = (
 );
 const IN_RANGE: (bool, &str, &str) =
     (false, "DesiredWithinRange", "the desired count is within the acceptable range");
-const TOO_MANY: (bool, &str, &str) = (
-    true,
-    "TooManyReplicas",
-    "the desired replica count is more than the maximum replica count",
-);
+const TOO_MANY: (bool, &str, &str) =
+    (true, "TooManyReplicas", "the desired replica count is more than the maximum replica count");
 const TOO_FEW: (bool, &str, &str) =
     (true, "TooFewReplicas", "the desired replica count is less than the minimum replica count");
 const UP_LIMIT: (bool, &str, &str) = (
@@ -299,6 +296,9 @@ mod tests {
             assert_eq!(limited.0, replicas, "{behavior} after {scaled:?}");
         }
         let slow = up(json!({"stabilizationWindowSeconds": 100}));
-        assert_eq!(after(slow, &[(950, 6)], &[], 5, 9), (6, "ScaleUpStabilized", "DesiredWithinRange"));
+        assert_eq!(
+            after(slow, &[(950, 6)], &[], 5, 9),
+            (6, "ScaleUpStabilized", "DesiredWithinRange")
+        );
     }
 }

@@ -127,8 +127,10 @@ impl Evaluation<'_> {
             "ContainerResource" => {
                 let source = spec.container_resource.as_ref().ok_or_else(unknown)?;
                 let (name, container) = (&source.name, &source.container);
-                let fail =
-                    silent("FailedGetContainerResourceMetric", format!("{name} container resource"));
+                let fail = silent(
+                    "FailedGetContainerResourceMetric",
+                    format!("{name} container resource"),
+                );
                 let measured = Measured { resource: Some(name), container: Some(container) };
                 let samples = metrics.resource(name, self.selector, Some(container)).await;
                 let found = self.judge(samples, measured, &source.target);

@@ -99,7 +99,10 @@ impl Metrics<'_> {
         let path = format!("{resource}/{}/{}", of.name, metric.name);
         let list = self.custom(&path, metric, None).await?;
         milli(&list["items"][0]["value"]).ok_or_else(|| {
-            format!("unable to get metric {}: it has no value for {} {}", metric.name, of.kind, of.name)
+            format!(
+                "unable to get metric {}: it has no value for {} {}",
+                metric.name, of.kind, of.name
+            )
         })
     }
 

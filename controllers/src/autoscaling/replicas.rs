@@ -195,8 +195,8 @@ fn ratio(
         }
         Target::Utilization(target) => {
             let known = values.iter().filter_map(|(pod, value)| Some((value, requests.get(pod)?)));
-            let (used, requested) =
-                known.fold((0, 0), |(used, asked), (value, request)| (used + value, asked + request));
+            let (used, requested) = known
+                .fold((0, 0), |(used, asked), (value, request)| (used + value, asked + request));
             if requested == 0 {
                 return Err("no metrics returned matched known pods".to_owned());
             }
@@ -208,10 +208,7 @@ fn ratio(
 }
 
 /// What each pod requests, thousandths.
-fn requests(
-    pods: &[Arc<Pod>],
-    measured: Measured<'_>,
-) -> Result<BTreeMap<String, i64>, String> {
+fn requests(pods: &[Arc<Pod>], measured: Measured<'_>) -> Result<BTreeMap<String, i64>, String> {
     let resource = measured.resource.unwrap_or_default();
     let mut requests = BTreeMap::new();
     for pod in pods {
@@ -224,7 +221,8 @@ fn requests(
             if measured.container.is_some_and(|only| only != container.name) {
                 continue;
             }
-            let asked = container.resources.as_ref().and_then(|r| r.requests.as_ref()?.get(resource));
+            let asked =
+                container.resources.as_ref().and_then(|r| r.requests.as_ref()?.get(resource));
             let Some(asked) = asked.and_then(super::quantity::milli) else {
                 return Err(format!(
                     "missing request for {resource} in container {} of Pod {}",
@@ -355,8 +353,15 @@ mod tests {
             ("failed and going", "rfg", vec![1000, 0, 0], cpu, Target::Utilization(50), 2),
         ] {
             let current = i32::try_from(kinds.len()).unwrap();
-            let outcome =
-                replicas(&pods(kinds), samples(&values), measured, target, current, TOLERANCE, now());
+            let outcome = replicas(
+                &pods(kinds),
+                samples(&values),
+                measured,
+                target,
+                current,
+                TOLERANCE,
+                now(),
+            );
             assert_eq!(outcome.map(|outcome| outcome.replicas), Ok(wanted), "{case}");
         }
     }
@@ -387,9 +392,15 @@ mod tests {
         for (usage, target, current, ready, wanted) in
             [(1000, 500, 3, 3, 6), (1000, 950, 3, 3, 3), (1000, 500, 0, 0, 2), (100, 500, 5, 5, 1)]
         {
-            assert_eq!(of_total(usage, target, current, ready, TOLERANCE), wanted, "{usage}/{target}");
+            assert_eq!(
+                of_total(usage, target, current, ready, TOLERANCE),
+                wanted,
+                "{usage}/{target}"
+            );
         }
-        for (usage, target, current, wanted) in [(1000, 100, 5, 10), (1000, 100, 10, 10), (50, 100, 3, 1)] {
+        for (usage, target, current, wanted) in
+            [(1000, 100, 5, 10), (1000, 100, 10, 10), (50, 100, 3, 1)]
+        {
             assert_eq!(of_average(usage, target, current, TOLERANCE), wanted, "{usage}/{target}");
         }
     }

@@ -62,7 +62,12 @@ impl Clock {
     }
 
     /// What is due at `now`. None: the schedule is never due.
-    pub(super) fn due(&self, cron_job: &CronJob, now: Timestamp, late_by: Option<i64>) -> Option<Due> {
+    pub(super) fn due(
+        &self,
+        cron_job: &CronJob,
+        now: Timestamp,
+        late_by: Option<i64>,
+    ) -> Option<Due> {
         let mut since = last(cron_job, now);
         if let Some(deadline) = late_by {
             let earliest = now.checked_sub(SignedDuration::from_secs(deadline));
@@ -152,14 +157,7 @@ mod tests {
                 Some("2026-01-01T00:01:00Z"),
                 false,
             ),
-            (
-                "* * * * *",
-                json!("2026-01-01T00:01:00Z"),
-                "2026-01-01T00:01:20Z",
-                None,
-                None,
-                false,
-            ),
+            ("* * * * *", json!("2026-01-01T00:01:00Z"), "2026-01-01T00:01:20Z", None, None, false),
             (
                 "* * * * *",
                 Value::Null,

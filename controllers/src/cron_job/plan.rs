@@ -101,7 +101,8 @@ fn look_at_jobs(plan: &mut Plan, jobs: &[Arc<Job>], missing: &HashSet<String>) {
             _ => {}
         }
         let completed = job.status.as_ref().and_then(|status| status.completion_time.clone());
-        if end(job) == Some("Complete") && completed.as_ref().map(|t| t.0) > last.as_ref().map(|t| t.0)
+        if end(job) == Some("Complete")
+            && completed.as_ref().map(|t| t.0) > last.as_ref().map(|t| t.0)
         {
             last = completed;
         }
@@ -129,8 +130,10 @@ fn end(job: &Job) -> Option<&'static str> {
 /// The oldest finished Jobs, of which only so many are kept.
 fn outdated(cron_job: &CronJob, jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
     let spec = &cron_job.spec;
-    let limits =
-        [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
+    let limits = [
+        ("Complete", spec.successful_jobs_history_limit),
+        ("Failed", spec.failed_jobs_history_limit),
+    ];
     let mut outdated = Vec::new();
     for (kind, limit) in limits {
         let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { continue };

@@ -114,13 +114,13 @@ pub(super) fn is_recreate(deployment: &Deployment) -> bool {
     strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate")
 }
 
-/// Whether pods of old templates are still there, by what the ReplicaSets count and by `owned` pods.
-pub(super) fn old_pods_run(sets: &Sets, namespace_pods: &[Arc<Pod>]) -> bool {
-    sets.old.iter().any(|set| limits::actual(set) > 0)
-        || namespace_pods.iter().filter(|pod| !pods::is_finished(pod)).any(|pod| {
-            let owner = owner::controller_of(&pod.metadata).map(|owner| owner.uid.as_str());
-            owner.is_some() && sets.old.iter().any(|set| set.metadata.uid.as_deref() == owner)
-        })
+/// Whether pods of old templates are still there, by what the ReplicaSets count and by their pods,
+/// which `pods_of` finds by the ReplicaSet's uid.
+pub(super) fn old_pods_run(sets: &Sets, pods_of: impl Fn(&str) -> Vec<Arc<Pod>>) -> bool {
+    sets.old.iter().any(|set| {
+        let uid = set.metadata.uid.as_deref().unwrap_or_default();
+        limits::actual(set) > 0 || pods_of(uid).iter().any(|pod| !pods::is_finished(pod))
+    })
 }
 
 /// Decides. `old_pods_run` matters only where the strategy is Recreate.

@@ -53,8 +53,7 @@ pub(super) fn covers(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
 /// Whether the budget is relative to the number of pods that there should be.
 pub(super) fn is_a_share(budget: &PodDisruptionBudget) -> bool {
     budget.spec.as_ref().is_some_and(|spec| {
-        spec.max_unavailable.is_some()
-            || matches!(spec.min_available, Some(IntOrString::String(_)))
+        spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
     })
 }
 

@@ -1,21 +1,22 @@
 //! Feeds the graph: one watch per kind, of which only the metadata is kept.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use api::resources::{self, Resource, Verb};
-use futures_util::StreamExt;
+use client::{Event, Follower, Raw};
 use futures_util::future::join_all;
-use kube::api::Api;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event};
-use std::sync::Arc;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DynamicObject, Resource as _};
+use kube::runtime::watcher;
+use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::graph::{Identity, Uid};
-use super::{Garbage, Meta, api_resource, custom};
+use super::{Garbage, api_resource, custom};
 
 /// Kinds that own nothing and that nothing owns, and that come in masses.
 fn is_ignored(resource: &Resource) -> bool {
@@ -51,79 +52,75 @@ pub(super) async fn follow(
     listed: oneshot::Sender<()>,
 ) {
     let mut listed = Some(listed);
-    let open = || {
-        let api: Api<Meta> = Api::all_with(garbage.client.clone(), &api_resource(&resource));
-        watcher::watcher(api, watcher::Config::default()).default_backoff().boxed()
-    };
-    let mut events = open();
-    let mut seen = HashSet::new();
+    let path = DynamicObject::url_path(&api_resource(&resource), None);
+    let mut follower = Follower::new(garbage.client.clone(), path, watcher::Config::default());
     loop {
         let event = tokio::select! {
             () = shutdown.cancelled() => return,
-            event = events.next() => event,
+            event = follower.next() => event,
         };
         match event {
-            None => return,
-            Some(Ok(Event::Init)) => seen.clear(),
-            Some(Ok(Event::InitApply(object))) => {
-                if let Some(identity) = identity(&resource, &object) {
-                    seen.insert(identity.uid.clone());
-                    let work = garbage.graph.lock().upsert(identity, &object.metadata);
-                    garbage.add(work);
+            Ok(Event::Listed(objects)) => {
+                let mut seen = HashSet::new();
+                for object in &objects {
+                    if let Some((identity, object)) = read(&resource, object) {
+                        seen.insert(identity.uid.clone());
+                        let work = garbage.graph.lock().upsert(identity, &object.metadata);
+                        garbage.add(work);
+                    }
                 }
-            }
-            Some(Ok(Event::InitDone)) => {
                 let work = garbage.graph.lock().retain(&resource, &seen);
                 garbage.add(work);
-                seen = HashSet::new();
                 if let Some(listed) = listed.take() {
                     // Nobody waits any more only at shutdown.
                     listed.send(()).ok();
                 }
             }
-            Some(Ok(Event::Apply(object))) => {
-                if let Some(identity) = identity(&resource, &object) {
+            Ok(Event::Applied(object)) => {
+                if let Some((identity, object)) = read(&resource, &object) {
                     garbage.tell(&identity);
                     let work = garbage.graph.lock().upsert(identity, &object.metadata);
                     garbage.add(work);
                 }
             }
-            Some(Ok(Event::Delete(object))) => {
-                if let Some(identity) = identity(&resource, &object) {
+            Ok(Event::Deleted(object)) => {
+                if let Some((identity, _)) = read(&resource, &object) {
                     garbage.tell(&identity);
                     let work = garbage.graph.lock().remove(&identity.uid);
                     garbage.add(work);
                 }
             }
-            Some(Err(watcher::Error::WatchStartFailed(kube::Error::Api(status))))
-                if status.code == 410 =>
-            {
-                // The stream would go on asking for a revision that is compacted away.
-                debug!(kind = %resource.kind, "watch expired, listing anew");
-                events = open();
+            Err(error @ client::Error::Expired(_)) => {
+                // So it is after a change of a definition, too.
+                debug!(kind = %resource.kind, %error, "listing anew");
             }
-            Some(Err(watcher::Error::WatchError(status))) if status.code == 410 => {
-                // So it is after a change of a definition; the stream lists anew by itself.
-                debug!(kind = %resource.kind, "watch expired");
-            }
-            Some(Err(error)) if is_missing(&error) => {
+            Err(error) if error.is_not_found() => {
+                // Its definition has been deleted, and the watch of definitions will say so.
                 debug!(kind = %resource.kind, "kind is not served any more");
             }
-            Some(Err(error)) => warn!(kind = %resource.kind, %error, "watch failed, retrying"),
+            Err(error) => warn!(kind = %resource.kind, %error, "watch failed, retrying"),
         }
     }
 }
 
-/// Whether the server does not know the kind: its definition has been deleted, and the watch of
-/// definitions will say so.
-fn is_missing(error: &watcher::Error) -> bool {
-    use watcher::Error::{InitialListFailed, WatchStartFailed};
-    let (InitialListFailed(error) | WatchStartFailed(error)) = error else { return false };
-    matches!(error, kube::Error::Api(status) if status.code == 404)
+/// The part of an object that the graph is made of.
+fn read(resource: &Arc<Resource>, object: &Raw) -> Option<(Identity, Object)> {
+    let object: Object = match object.parse() {
+        Ok(object) => object,
+        Err(error) => {
+            warn!(kind = %resource.kind, %error, "ignoring an object that cannot be read");
+            return None;
+        }
+    };
+    Some((identity(resource, &object.metadata)?, object))
 }
 
-fn identity(resource: &Arc<Resource>, object: &Meta) -> Option<Identity> {
-    let meta = &object.metadata;
+#[derive(Deserialize)]
+struct Object {
+    metadata: ObjectMeta,
+}
+
+fn identity(resource: &Arc<Resource>, meta: &ObjectMeta) -> Option<Identity> {
     Some(Identity {
         resource: resource.clone(),
         namespace: meta.namespace.clone().unwrap_or_default(),

@@ -133,7 +133,8 @@ mod tests {
     fn the_end_is_told_by_containers_condition_deletion_or_creation() {
         assert_eq!(ended(&pod(7)), at(7));
         let mut value = json!({"metadata": {"creationTimestamp": at(0)}});
-        let parsed = |value: &serde_json::Value| -> Pod { serde_json::from_value(value.clone()).unwrap() };
+        let parsed =
+            |value: &serde_json::Value| -> Pod { serde_json::from_value(value.clone()).unwrap() };
         assert_eq!(ended(&parsed(&value)), at(0));
         value["metadata"]["deletionTimestamp"] = json!(at(40));
         value["metadata"]["deletionGracePeriodSeconds"] = json!(30);

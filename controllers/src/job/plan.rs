@@ -118,12 +118,7 @@ fn selector(job: &Job) -> LabelSelector {
 }
 
 /// Decides. `namespace_pods` are all pods of the Job's namespace.
-pub(super) fn plan(
-    job: &Job,
-    namespace_pods: &[Arc<Pod>],
-    memory: Memory,
-    now: Timestamp,
-) -> Plan {
+pub(super) fn plan(job: &Job, namespace_pods: &[Arc<Pod>], memory: Memory, now: Timestamp) -> Plan {
     let mut plan = claim(job, namespace_pods);
     plan.counted = memory.counted;
     plan.settled = memory.settled;
@@ -199,7 +194,8 @@ fn claim(job: &Job, namespace_pods: &[Arc<Pod>]) -> Plan {
 impl Plan {
     /// Whether the pod still has to be counted.
     pub(super) fn is_tracked(&self, pod: &Pod) -> bool {
-        facts::has_finalizer(pod) && !self.counted.contains(pod.metadata.uid.as_deref().unwrap_or_default())
+        facts::has_finalizer(pod)
+            && !self.counted.contains(pod.metadata.uid.as_deref().unwrap_or_default())
     }
 
     /// Valid pods of a kind that are in no counter and in no list.
@@ -361,7 +357,10 @@ impl Plan {
         let mut taken = self.succeeded_indexes.with(&busy);
         let Some(failed) = &self.failed_indexes else {
             let indexes = taken.missing(missing, completions(job).unwrap_or(0));
-            return indexes.into_iter().map(|n| Wanted { index: Some(n), failures: None }).collect();
+            return indexes
+                .into_iter()
+                .map(|n| Wanted { index: Some(n), failures: None })
+                .collect();
         };
         taken = taken.union(failed);
         let (mut wanted, mut shortest) = (Vec::new(), None);

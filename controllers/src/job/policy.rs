@@ -155,8 +155,10 @@ mod tests {
                 Failure::Counts,
             ),
             (
-                json!([codes("Ignore",
-                    json!({"containerName": "other", "operator": "In", "values": [3]}))]),
+                json!([codes(
+                    "Ignore",
+                    json!({"containerName": "other", "operator": "In", "values": [3]})
+                )]),
                 3,
                 Failure::Counts,
             ),
@@ -166,8 +168,10 @@ mod tests {
                 Failure::Counts,
             ),
             (
-                json!([codes("Count", in_codes(json!([1]))),
-                    codes("FailJob", in_codes(json!([42])))]),
+                json!([
+                    codes("Count", in_codes(json!([1]))),
+                    codes("FailJob", in_codes(json!([42])))
+                ]),
                 42,
                 Failure::FailsJob(
                     "Container c for pod n/p failed with exit code 42 matching FailJob rule at \

@@ -189,8 +189,12 @@ impl Progress {
         now: Timestamp,
     ) -> (JobStatus, Option<&End>) {
         let mut status = written.clone();
-        let left: HashSet<&str> =
-            self.tracked.iter().filter(|uid| !released.contains(*uid)).map(String::as_str).collect();
+        let left: HashSet<&str> = self
+            .tracked
+            .iter()
+            .filter(|uid| !released.contains(*uid))
+            .map(String::as_str)
+            .collect();
         count(&mut status, &left);
         let lists = status.uncounted_terminated_pods.as_ref();
         let waiting = lists.is_some_and(|lists| {
@@ -230,13 +234,7 @@ fn number(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn condition(
-    kind: &str,
-    is: bool,
-    reason: &str,
-    message: &str,
-    now: Timestamp,
-) -> JobCondition {
+fn condition(kind: &str, is: bool, reason: &str, message: &str, now: Timestamp) -> JobCondition {
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     JobCondition {
         type_: kind.to_owned(),

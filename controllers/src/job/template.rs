@@ -80,11 +80,7 @@ fn tell_containers(spec: &mut PodSpec) {
             field_path: format!("metadata.labels['{INDEX}']"),
         };
         let source = EnvVarSource { field_ref: Some(field_ref), ..EnvVarSource::default() };
-        variables.push(EnvVar {
-            name: VARIABLE.to_owned(),
-            value: None,
-            value_from: Some(source),
-        });
+        variables.push(EnvVar { name: VARIABLE.to_owned(), value: None, value_from: Some(source) });
     }
 }
 

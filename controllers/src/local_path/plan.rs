@@ -84,7 +84,8 @@ pub(super) fn claim(
     if claim.annotations().contains_key(BIND_COMPLETED) {
         return resize(claim, volume);
     }
-    let asked = PROVISIONER.iter().any(|by| claim.annotations().get(*by).is_some_and(|by| by == NAME));
+    let asked =
+        PROVISIONER.iter().any(|by| claim.annotations().get(*by).is_some_and(|by| by == NAME));
     let Some(class) = class.filter(|class| class.provisioner == NAME && asked) else {
         return ClaimStep::Leave;
     };
@@ -124,7 +125,8 @@ fn refusal(claim: &PersistentVolumeClaim) -> Option<String> {
         return Some("claim.spec.selector is not supported for dynamic provisioning".to_owned());
     }
     let copied = spec.data_source.is_some() || spec.data_source_ref.is_some();
-    copied.then(|| "claim.spec.dataSource is not supported: the volume is an empty folder".to_owned())
+    copied
+        .then(|| "claim.spec.dataSource is not supported: the volume is an empty folder".to_owned())
 }
 
 fn volume_for(
@@ -237,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_placed_claim_gets_a_folder_on_its_node() {
-        let ClaimStep::Provision { volume, node } = decide(&claim_of(asked(Some("there")), json!({})))
+        let ClaimStep::Provision { volume, node } =
+            decide(&claim_of(asked(Some("there")), json!({})))
         else {
             panic!("a volume")
         };
@@ -316,13 +319,18 @@ mod tests {
     #[test]
     fn claims_grow_by_saying_so() {
         let volume = ours("Bound", "Delete", "/data/volumes/x", "here");
-        for (has, wants, resized) in [("1Gi", "2Gi", Some("2Gi")), ("2Gi", "2Gi", None), ("3Gi", "2Gi", None)] {
-            let mut claim = claim_of(json!({BIND_COMPLETED: "yes"}),
-                json!({"resources": {"requests": {"storage": wants}}, "volumeName": "v"}));
+        for (has, wants, resized) in
+            [("1Gi", "2Gi", Some("2Gi")), ("2Gi", "2Gi", None), ("3Gi", "2Gi", None)]
+        {
+            let mut claim = claim_of(
+                json!({BIND_COMPLETED: "yes"}),
+                json!({"resources": {"requests": {"storage": wants}}, "volumeName": "v"}),
+            );
             claim.status =
                 Some(serde_json::from_value(json!({"capacity": {"storage": has}})).unwrap());
             let step = super::claim(&claim, None, Some(&volume), &place(), |_| None);
-            let wanted = resized.map_or(ClaimStep::Leave, |size| ClaimStep::Resize(size.to_owned()));
+            let wanted =
+                resized.map_or(ClaimStep::Leave, |size| ClaimStep::Resize(size.to_owned()));
             assert_eq!(step, wanted, "{has} to {wants}");
         }
     }

@@ -70,18 +70,18 @@ fn contains(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// Decides. `namespace_pods` are all pods of the object's namespace, `siblings` the uids of the
-/// owners whose pods do the same work; `may_scale` is false while earlier creations or deletions
+/// Decides. `around` are the object's pods, its siblings', and those without an owner in its
+/// namespace; `siblings` are the uids of the owners whose pods do the same work; `may_scale` is false while earlier creations or deletions
 /// have not been seen.
 pub(super) fn plan<R: Replicated>(
     object: &R,
-    namespace_pods: &[Arc<Pod>],
+    around: &[Arc<Pod>],
     siblings: &HashSet<String>,
     may_scale: bool,
     now: Timestamp,
 ) -> Plan {
     let selector = object.selector();
-    let active = namespace_pods.iter().filter(|pod| pods::is_active(pod)).cloned();
+    let active = around.iter().filter(|pod| pods::is_active(pod)).cloned();
     let claims = claim::claims(object, &selector, active);
     let uid = object.uid().unwrap_or_default();
     let leaving = |pod: &&Arc<Pod>| {
@@ -90,12 +90,12 @@ pub(super) fn plan<R: Replicated>(
             && owner::is_controlled_by(&pod.metadata, &uid)
             && selector.matches(pod.labels())
     };
-    let terminating = namespace_pods.iter().filter(leaving).count();
+    let terminating = around.iter().filter(leaving).count();
     let scale = if may_scale && object.meta().deletion_timestamp.is_none() {
         let related = |pod: &&Arc<Pod>| {
             owner::controller_of(&pod.metadata).is_some_and(|o| siblings.contains(&o.uid))
         };
-        let related: Vec<Arc<Pod>> = namespace_pods.iter().filter(related).cloned().collect();
+        let related: Vec<Arc<Pod>> = around.iter().filter(related).cloned().collect();
         let company = if related.is_empty() { &claims.owned } else { &related };
         scale(object.replicas(), &claims.owned, company, now)
     } else {

@@ -16,9 +16,9 @@ pub(super) fn counted(quota: &Value) -> BTreeSet<GroupResource> {
 fn resource_of(name: &str) -> Option<GroupResource> {
     if let Some(counted) = name.strip_prefix("count/") {
         let (resource, group) = counted.split_once('.').unwrap_or((counted, ""));
-        return Some(GroupResource::new(group, resource));
+        return Some(GroupResource::new(group.to_owned(), resource.to_owned()));
     }
-    let core = |resource: &str| Some(GroupResource::new("", resource));
+    let core = |resource: &str| Some(GroupResource::new("", resource.to_owned()));
     if name == "requests.storage"
         || name == "persistentvolumeclaims"
         || name.contains(".storageclass.storage.k8s.io/")
@@ -27,7 +27,9 @@ fn resource_of(name: &str) -> Option<GroupResource> {
     }
     match name.split('.').next()? {
         "services" => core("services"),
-        plain @ ("configmaps" | "replicationcontrollers" | "resourcequotas" | "secrets") => core(plain),
+        plain @ ("configmaps" | "replicationcontrollers" | "resourcequotas" | "secrets") => {
+            core(plain)
+        }
         "pods" | "cpu" | "memory" | "ephemeral-storage" | "requests" | "limits" => core("pods"),
         other if other.starts_with("hugepages-") => core("pods"),
         _ => None,

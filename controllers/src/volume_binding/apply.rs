@@ -24,8 +24,7 @@ impl VolumeBinding {
         &self,
         key: &Key,
     ) -> Result<Option<PersistentVolumeClaim>, ReconcileError> {
-        let api: Api<PersistentVolumeClaim> =
-            Api::namespaced(self.client.clone(), &key.namespace);
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &key.namespace);
         request("get claim", key, api.get_opt(&key.name)).await
     }
 
@@ -190,7 +189,7 @@ impl VolumeBinding {
 }
 
 /// How a volume names its claim.
-pub(super) fn reference(claim: &PersistentVolumeClaim) -> ObjectReference {
+fn reference(claim: &PersistentVolumeClaim) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("PersistentVolumeClaim".to_owned()),

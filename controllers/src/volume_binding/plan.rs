@@ -79,7 +79,10 @@ pub(super) fn claim(claim: &PersistentVolumeClaim, around: &Around<'_>) -> Claim
     }
 }
 
-fn named<'a>(volumes: &'a [Arc<PersistentVolume>], name: &str) -> Option<&'a Arc<PersistentVolume>> {
+fn named<'a>(
+    volumes: &'a [Arc<PersistentVolume>],
+    name: &str,
+) -> Option<&'a Arc<PersistentVolume>> {
     volumes.iter().find(|volume| volume.metadata.name.as_deref() == Some(name))
 }
 
@@ -87,13 +90,15 @@ fn bound(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>]) -> Cl
     let lost = |reason, message: &str| ClaimStep::Lost(Event::warning(reason, message.to_owned()));
     let name = facts::volume_name(claim);
     if name.is_empty() {
-        let message = "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
+        let message =
+            "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!";
         return lost("ClaimLost", message);
     }
     match named(volumes, &name) {
-        None => {
-            lost("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!")
-        }
+        None => lost(
+            "ClaimLost",
+            "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
+        ),
         Some(volume) if facts::claim_ref(volume).is_none() || facts::is_for(volume, claim) => {
             ClaimStep::Bind(volume.clone())
         }
@@ -163,7 +168,10 @@ fn asked_for(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>]) -
 }
 
 /// Decides about a volume. `claim` is the one of that name, whatever its uid.
-pub(super) fn volume(volume: &PersistentVolume, claim: Option<&PersistentVolumeClaim>) -> VolumeStep {
+pub(super) fn volume(
+    volume: &PersistentVolume,
+    claim: Option<&PersistentVolumeClaim>,
+) -> VolumeStep {
     let Some(reference) = facts::claim_ref(volume) else { return VolumeStep::Available };
     let uid = reference.uid.as_deref().unwrap_or_default();
     if uid.is_empty() {

@@ -76,9 +76,9 @@ impl PodControl {
         }
         let going = change.delete.iter().filter_map(|pod| pod.uid()).collect();
         self.expectations.expect(key, change.create.len(), going);
-        let deleted = self.delete(key, owner, &change.delete);
-        let created = self.create(key, owner, &change.create);
-        let (deleted, created) = tokio::join!(deleted, created);
+        // In this order there are never more pods than the decision meant.
+        let deleted = self.delete(key, owner, &change.delete).await;
+        let created = self.create(key, owner, &change.create).await;
         match created {
             Err(error) if error.has_cause("NamespaceTerminating") => {}
             other => other.map_err(ChangeError::Create)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::{owner, pod as pods};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::expectations::Expectations;
 use crate::informer::{Cache, Key};
@@ -13,7 +14,7 @@ use crate::informer::{Cache, Key};
 /// another one.
 pub(crate) fn owner_of<O, K>(owners: &Cache<O>, object: &K) -> Option<Key>
 where
-    O: Resource<DynamicType = ()>,
+    O: Resource<DynamicType = ()> + DeserializeOwned,
     K: Resource,
 {
     let reference = owner::controller_of(object.meta()).filter(|r| r.kind == O::kind(&()))?;
@@ -30,7 +31,7 @@ pub(crate) fn concerned<O, K>(
     selects: impl Fn(&O, &K) -> bool,
 ) -> Vec<Key>
 where
-    O: Resource<DynamicType = ()>,
+    O: Resource<DynamicType = ()> + DeserializeOwned,
     K: Resource,
 {
     let owned_before = before.and_then(|object| owner_of(owners, &**object));
@@ -53,7 +54,7 @@ where
 
 /// Tells the expectations what has been seen of a pod. Going counts as gone: a replacement need not
 /// wait for the grace period.
-pub(crate) fn seen<O: Resource<DynamicType = ()>>(
+pub(crate) fn seen<O: Resource<DynamicType = ()> + DeserializeOwned>(
     owners: &Cache<O>,
     expectations: &Expectations,
     before: Option<&Arc<Pod>>,

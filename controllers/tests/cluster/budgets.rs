@@ -91,8 +91,12 @@ async fn pods_without_an_owner_count_by_number_only() {
     // Pods of a kind that has no number of pods: nothing can be told.
     let _: k8s_openapi::api::batch::v1::Job =
         cluster.create("default", crate::jobs::job("work", json!({}))).await;
-    let jobs = budget("jobs", "x", json!({"maxUnavailable": 1,
-        "selector": {"matchLabels": {"job-name": "work"}}}));
+    let jobs = budget(
+        "jobs",
+        "x",
+        json!({"maxUnavailable": 1,
+        "selector": {"matchLabels": {"job-name": "work"}}}),
+    );
     let _: PodDisruptionBudget = cluster.create("default", jobs).await;
     let api = cluster.api::<PodDisruptionBudget>("default");
     eventually("a failure", || async {

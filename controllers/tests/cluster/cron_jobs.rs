@@ -38,8 +38,11 @@ async fn complete(cluster: &Cluster, job: &Job) {
 async fn a_job_is_made_in_time_and_noted() {
     let cluster = Cluster::start(Config::default()).await;
     // Whoever runs the Jobs is not this controller: they end when the test says so.
-    let mut forbid = cron_job("web", json!({"concurrencyPolicy": "Forbid",
-        "successfulJobsHistoryLimit": 1}));
+    let mut forbid = cron_job(
+        "web",
+        json!({"concurrencyPolicy": "Forbid",
+        "successfulJobsHistoryLimit": 1}),
+    );
     forbid["spec"]["jobTemplate"]["spec"]["managedBy"] = json!("example.com/test");
     let created: CronJob = cluster.create("default", forbid).await;
     let made = eventually("a Job", || async {
@@ -57,7 +60,11 @@ async fn a_job_is_made_in_time_and_noted() {
     eventually("the Job is active", || async {
         let status = api.get("web").await.unwrap().status.unwrap_or_default();
         let active: Vec<_> = status.active.iter().flatten().map(|job| job.uid.clone()).collect();
-        if active == [job.uid()] && status.last_schedule_time.is_some() { Ok(()) } else { Err(status) }
+        if active == [job.uid()] && status.last_schedule_time.is_some() {
+            Ok(())
+        } else {
+            Err(status)
+        }
     })
     .await;
     complete(&cluster, job).await;

@@ -158,10 +158,11 @@ async fn what_does_not_start_times_out_and_is_undone() {
     let _: Deployment = cluster.create("default", hasty).await;
     cluster.until("default", "web", "all there", is_done).await;
     let _: Deployment = cluster.patch("default", "web", changed(BROKEN)).await;
-    let stuck = |found: &Deployment| progress(found) == "ProgressDeadlineExceeded";
-    let stuck = cluster.until("default", "web", "it times out", stuck).await;
-    let status = stuck.status.unwrap();
-    assert_eq!(status.available_replicas, Some(3), "{status:?}");
+    let stuck = |found: &Deployment| {
+        progress(found) == "ProgressDeadlineExceeded"
+            && found.status.as_ref().and_then(|status| status.available_replicas) == Some(3)
+    };
+    cluster.until("default", "web", "it times out", stuck).await;
     let _: Deployment = cluster.patch("default", "web", changed("one")).await;
     done(&cluster, "3").await;
     assert_eq!(notes.all(), [] as [&str; 0]);

@@ -31,9 +31,7 @@ async fn pods_of(cluster: &Cluster, job: &str) -> Vec<Pod> {
 async fn running(cluster: &Cluster, job: &str, count: usize) -> Vec<Pod> {
     eventually(&format!("{count} pods of {job}"), || async {
         let mut pods = pods_of(cluster, job).await;
-        pods.retain(|pod| {
-            pod.metadata.deletion_timestamp.is_none() && !api::pod::is_finished(pod)
-        });
+        pods.retain(|pod| pod.metadata.deletion_timestamp.is_none() && !api::pod::is_finished(pod));
         if pods.len() == count {
             Ok(pods)
         } else {
@@ -235,8 +233,11 @@ async fn success_policy_and_time_to_live() {
 async fn deleted_jobs_leave_no_pod_behind() {
     let cluster = Cluster::start(Config::default()).await;
     let api = cluster.api::<Job>("default");
-    for (name, how) in [("background", DeleteParams::background()), ("foreground", DeleteParams::foreground())] {
-        let _: Job = cluster.create("default", job(name, json!({"completions": 2, "parallelism": 2}))).await;
+    for (name, how) in
+        [("background", DeleteParams::background()), ("foreground", DeleteParams::foreground())]
+    {
+        let _: Job =
+            cluster.create("default", job(name, json!({"completions": 2, "parallelism": 2}))).await;
         running(&cluster, name, 2).await;
         api.delete(name, &how).await.unwrap();
         eventually("the Job and its pods are gone", || async {

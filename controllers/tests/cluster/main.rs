@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api;
+mod autoscaling;
 mod budgets;
 mod cron_jobs;
 mod custom;
@@ -14,6 +15,7 @@ mod jobs;
 mod kubelet;
 mod namespaces;
 mod nodes;
+mod quotas;
 mod replication;
 mod roles;
 mod services;

@@ -147,3 +147,29 @@ async fn many_endpoints_make_no_doubles() {
     assert!(sizes.iter().all(|size| *size <= 100) && sizes.len() == 2, "{sizes:?}");
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn endpoints_that_people_write_are_mirrored() {
+    let cluster = Cluster::start(Config::default()).await;
+    let service = json!({"metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}});
+    let _: Service = cluster.create("default", service).await;
+    let object = json!({"metadata": {"name": "web"}, "subsets": [
+        {"addresses": [{"ip": "10.9.0.1"}], "ports": [{"port": 8080}]}]});
+    let created: Endpoints = cluster.create("default", object).await;
+    expect(&cluster, &[("10.9.0.1", true)]).await;
+    let slice = slices(&cluster).await.remove(0);
+    assert_eq!(slice.owner_references()[0].uid, created.metadata.uid.unwrap());
+
+    let api = cluster.api::<Endpoints>("default");
+    let moved = Patch::Merge(json!({"subsets": [
+        {"addresses": [{"ip": "10.9.0.2"}], "ports": [{"port": 8080}]}]}));
+    api.patch("web", &PatchParams::default(), &moved).await.unwrap();
+    expect(&cluster, &[("10.9.0.2", true)]).await;
+    api.delete("web", &DeleteParams::default()).await.unwrap();
+    eventually("the slices go", || async {
+        let left = slices(&cluster).await.len();
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    cluster.stop().await;
+}

@@ -1,7 +1,8 @@
 //! Claims and volumes that are deleted while somebody uses them.
 
-use controllers::Config;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, PersistentVolumeClaim, Pod};
+use controllers::{Config, LocalPath};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -61,18 +62,131 @@ async fn what_is_in_use_outlives_its_deletion() {
     let volume = json!({"metadata": {"name": "disk"}, "spec": {"capacity": {"storage": "1Gi"},
         "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}});
     volumes.create(&create, &object(volume)).await.unwrap();
-    let phase = async |phase: &str| {
-        let patch = Patch::Merge(json!({"status": {"phase": phase}}));
-        volumes.patch_status("disk", &PatchParams::default(), &patch).await.unwrap();
-    };
-    phase("Bound").await;
+    eventually("the claim that is left has it", || has(&claims, "left", "disk")).await;
     volumes.delete("disk", &delete).await.unwrap();
     assert!(volumes.get("disk").await.unwrap().metadata.deletion_timestamp.is_some());
-    phase("Released").await;
+    claims.delete("left", &delete).await.unwrap();
     eventually("volume", || gone(&volumes, "disk")).await;
 
     // A namespace is emptied of its claims.
     namespaces.delete("disks", &delete).await.unwrap();
     eventually("namespace", || gone(&namespaces, "disks")).await;
+    cluster.stop().await;
+}
+
+/// Ok once the claim is bound to that volume.
+async fn has(
+    claims: &Api<PersistentVolumeClaim>,
+    name: &str,
+    volume: &str,
+) -> Result<PersistentVolumeClaim, String> {
+    let claim = claims.get(name).await.unwrap();
+    let phase = claim.status.as_ref().and_then(|status| status.phase.clone());
+    let named = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+    let bound = phase.as_deref() == Some("Bound") && named.as_deref() == Some(volume);
+    if bound { Ok(claim) } else { Err(format!("{claim:?}")) }
+}
+
+async fn phase(volumes: &Api<PersistentVolume>, name: &str, phase: &str) {
+    eventually(&format!("{name} is {phase}"), || async {
+        let status = volumes.get(name).await.unwrap().status.unwrap_or_default();
+        if status.phase.as_deref() == Some(phase) { Ok(()) } else { Err(status) }
+    })
+    .await;
+}
+
+fn disk(name: &str, size: &str) -> PersistentVolume {
+    object(json!({"metadata": {"name": name}, "spec": {"capacity": {"storage": size},
+        "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp"}}}))
+}
+
+#[tokio::test]
+async fn claims_and_volumes_find_each_other() {
+    let cluster = Cluster::start(Config::default()).await;
+    let (create, delete) = (PostParams::default(), DeleteParams::default());
+    let claims: Api<PersistentVolumeClaim> = cluster.api("default");
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    for (name, size) in [("large", "9Gi"), ("small", "1Gi"), ("tiny", "1Mi")] {
+        volumes.create(&create, &disk(name, size)).await.unwrap();
+        phase(&volumes, name, "Available").await;
+    }
+    claims.create(&create, &claim("one")).await.unwrap();
+    let one = eventually("the smallest that suits", || has(&claims, "one", "small")).await;
+    let capacity = one.status.unwrap().capacity.unwrap();
+    assert_eq!(capacity["storage"].0, "1Gi");
+    phase(&volumes, "small", "Bound").await;
+    claims.create(&create, &claim("two")).await.unwrap();
+    eventually("the next one", || has(&claims, "two", "large")).await;
+
+    // Its data stays with a volume that is retained, and nobody else gets it.
+    claims.delete("one", &delete).await.unwrap();
+    phase(&volumes, "small", "Released").await;
+    claims.create(&create, &claim("one")).await.unwrap();
+    eventually("no volume is left", || async {
+        let status = claims.get("one").await.unwrap().status.unwrap_or_default();
+        if status.phase.as_deref() == Some("Pending") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    phase(&volumes, "small", "Released").await;
+
+    // A bound claim whose volume is taken away by force has lost it.
+    volumes.delete("large", &delete).await.unwrap();
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    volumes.patch("large", &PatchParams::default(), &free).await.unwrap();
+    eventually("the claim is lost", || async {
+        let status = claims.get("two").await.unwrap().status.unwrap_or_default();
+        if status.phase.as_deref() == Some("Lost") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn the_default_class_makes_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = LocalPath { folder: folder.path().to_owned(), node: "here".to_owned() };
+    let config = Config { local_path: Some(place), ..Config::default() };
+    let cluster = Cluster::start(config).await;
+    let (create, delete) = (PostParams::default(), DeleteParams::default());
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let node = json!({"metadata": {"name": "here", "labels": {"kubernetes.io/hostname": "h"}}});
+    nodes.create(&create, &object(node)).await.unwrap();
+    let classes: Api<StorageClass> = Api::all(cluster.client.clone());
+    eventually("the class", || classes.get("local-path")).await;
+
+    let claims: Api<PersistentVolumeClaim> = cluster.api("default");
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    let wanted: PersistentVolumeClaim = object(json!({"metadata": {"name": "data"}, "spec": {
+        "storageClassName": "local-path", "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}}));
+    let made = claims.create(&create, &wanted).await.unwrap();
+    let volume = format!("pvc-{}", made.metadata.uid.unwrap());
+    // As the scheduler does once it has a node for the first pod.
+    let selected =
+        json!({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "here"}}});
+    claims.patch("data", &PatchParams::default(), &Patch::Merge(selected)).await.unwrap();
+    eventually("a volume", || has(&claims, "data", &volume)).await;
+    let path = folder.path().join(format!("{volume}_default_data"));
+    assert!(path.is_dir(), "{}", path.display());
+    std::fs::write(path.join("file"), "data").unwrap();
+
+    let larger = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+    claims.patch("data", &PatchParams::default(), &Patch::Merge(larger)).await.unwrap();
+    eventually("more room", || async {
+        let claim = claims.get("data").await.unwrap();
+        let capacity = claim.status.and_then(|status| status.capacity).unwrap_or_default();
+        let size = volumes.get(&volume).await.unwrap().spec.unwrap().capacity.unwrap();
+        let sizes = (capacity.get("storage").cloned(), size["storage"].0.clone());
+        if sizes.0.as_ref().is_some_and(|s| s.0 == "2Gi") && sizes.1 == "2Gi" {
+            Ok(())
+        } else {
+            Err(sizes)
+        }
+    })
+    .await;
+
+    claims.delete("data", &delete).await.unwrap();
+    eventually("the volume is gone", || gone(&volumes, &volume)).await;
+    assert!(!path.exists(), "the folder is gone with its volume");
     cluster.stop().await;
 }

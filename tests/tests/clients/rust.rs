@@ -3,6 +3,7 @@
 mod controller;
 mod custom;
 mod objects;
+mod streams;
 mod watches;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -31,6 +32,7 @@ async fn the_rust_client() {
     objects::come_in_pages(&client).await;
     objects::are_found_by_discovery(&client).await;
     objects::run_as_pods(&client).await;
+    streams::lead_into_pods(&client).await;
     watches::go_on_when_they_are_ended(&client).await;
     watches::fill_a_store(&client, false).await;
     watches::fill_a_store(&client, true).await;

@@ -46,6 +46,10 @@ impl Components {
 
         let config = controllers::Config {
             root_ca: Some(home.authority().ca_pem().to_owned()),
+            local_path: Some(controllers::LocalPath {
+                folder: home.data_dir().join("volumes"),
+                node: node.to_owned(),
+            }),
             ..controllers::Config::default()
         };
         let (client, token) = (wiring.controllers, stop.child_token());

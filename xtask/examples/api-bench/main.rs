@@ -4,7 +4,8 @@
 //! scheduler and no node takes up. The load comes from this process, over TLS and HTTP/1.1 with a client
 //! certificate, and competes for the same cores. The peer is one etcd over gRPC without TLS, which
 //! neither decodes, defaults, authorizes nor validates what it stores. The servers run one after the
-//! other, each measurement once.
+//! other, each measurement once. Names of parts as arguments (`start`, `creates`, `reads`, `watches`,
+//! `postgres`, `large`) run only those, without the peer.
 //!
 //! | file | what |
 //! |---|---|
@@ -83,6 +84,10 @@ fn main() -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     let wctl = std::env::var_os("WHARF_WCTL").map(PathBuf::from);
     let wctl = wctl.context("$WHARF_WCTL names no wctl; run `cargo xtask bench api`")?;
+    let parts: Vec<String> = std::env::args().skip(1).collect();
+    if !parts.is_empty() {
+        return parts.iter().try_for_each(|part| alone(&wctl, part));
+    }
 
     say("start");
     let start = start(&wctl)?;
@@ -96,6 +101,36 @@ fn main() -> Result<()> {
     let large = large(&wctl)?;
     print(&start, &sqlite, &events, postgres.as_deref(), &etcd, &large);
     println!("\nA stored pod has {} bytes.", stored.len());
+    Ok(())
+}
+
+/// Runs one part and prints it as it is measured.
+fn alone(wctl: &Path, part: &str) -> Result<()> {
+    report::head();
+    match part {
+        "start" => print_start(&start(wctl)?),
+        "creates" => print_creates(&wharf::creates(&Server::start(wctl, None)?)?, None, None),
+        "postgres" => {
+            if let Some(loads) = postgres(wctl)? {
+                print_creates(&loads, None, None);
+            }
+        }
+        "reads" => {
+            let server = Server::start(wctl, None)?;
+            wharf::fill(&server, READ, PODS)?;
+            print_reads(&wharf::gets(&server, READ, PODS)?, &wharf::lists(&server, READ, PODS)?, None);
+        }
+        "watches" => {
+            let server = Server::start(wctl, None)?;
+            let (deliveries, events): (Vec<_>, Vec<_>) =
+                wharf::deliveries(&server)?.into_iter().unzip();
+            print_watches(&deliveries, &events, None);
+        }
+        "large" => print_large(&large(wctl)?),
+        _ => anyhow::bail!(
+            "no part {part:?}; there are start, creates, reads, watches, postgres and large"
+        ),
+    }
     Ok(())
 }
 
@@ -164,33 +199,55 @@ fn print(
     large: &Large,
 ) {
     report::head();
+    print_creates(&sqlite.creates, postgres, Some(&etcd.creates));
+    print_reads(&sqlite.gets, &sqlite.lists, Some(etcd));
+    print_watches(&sqlite.deliveries, events, Some(&etcd.deliveries));
+    print_large(large);
+    print_start(start);
+}
+
+fn print_creates(loads: &[Load], postgres: Option<&[Load]>, etcd: Option<&[Load]>) {
     for (index, (connections, bar)) in
         CONNECTIONS.iter().zip(["1,000/s", "4,000/s", "6,000/s; PostgreSQL 3,000/s"]).enumerate()
     {
         let what = format!("durable creates, connections: {connections}");
-        let postgres = postgres.map(|loads| &loads[index]);
-        report::rates(&what, bar, &sqlite.creates[index], postgres, Some(&etcd.creates[index]));
+        let of = |loads: Option<&'_ [Load]>| loads.map(|loads| loads[index]);
+        report::rates(&what, bar, &loads[index], of(postgres).as_ref(), of(etcd).as_ref());
     }
+}
+
+fn print_reads(gets: &Load, lists: &Load, etcd: Option<&Figures>) {
     let what = format!("gets among 5,000 pods, {MANY} connections");
-    report::rates(&what, "20,000/s", &sqlite.gets, None, Some(&etcd.gets));
+    report::rates(&what, "20,000/s", gets, None, etcd.map(|etcd| &etcd.gets));
     let what = format!("full lists of 5,000 pods, {LISTERS} connections");
-    report::rates(&what, "60/s", &sqlite.lists, None, Some(&etcd.lists));
+    report::rates(&what, "60/s", lists, None, etcd.map(|etcd| &etcd.lists));
+}
+
+fn print_watches(deliveries: &[Delivery], events: &[Duration], etcd: Option<&[Delivery]>) {
     for (index, (watchers, bar)) in WATCHERS.iter().zip(["", "", "p99 < 50 ms"]).enumerate() {
-        let (wharf, etcd) = (sqlite.deliveries[index], etcd.deliveries[index]);
+        let wharf = deliveries[index];
         let cell = |of: Delivery| report::percentiles(of.p50, of.p99);
         let what = format!("create to watch event at {}/s, watchers: {watchers}", delivery::RATE);
-        let ratio = wharf.p50.as_secs_f64() / etcd.p50.as_secs_f64();
-        let ratio = format!("{ratio:.2} (p50, less is better)");
-        report::row(&what, bar, [cell(wharf), String::new(), cell(etcd), ratio]);
+        let (etcd, ratio) = etcd.map_or_else(Default::default, |etcd| {
+            let ratio = wharf.p50.as_secs_f64() / etcd[index].p50.as_secs_f64();
+            (cell(etcd[index]), format!("{ratio:.2} (p50, less is better)"))
+        });
+        report::row(&what, bar, [cell(wharf), String::new(), etcd, ratio]);
     }
     for (watchers, time) in WATCHERS.iter().zip(events) {
         let what = format!("processor time per event, creates included, watchers: {watchers}");
         report::figure(&what, "", format!("{:.1} µs", time.as_secs_f64() * 1e6));
     }
+}
+
+fn print_large(large: &Large) {
     report::rates("creating 50,000 pods, 32 connections", "", &large.creates, None, None);
     report::rates("gets among 50,000 pods, 32 connections", "", &large.gets, None, None);
     report::rates("full lists of 50,000 pods, 4 connections", "", &large.lists, None, None);
     report::figure("resident with 50,000 pods", "400 MiB", format!("{:.0} MiB", large.resident));
+}
+
+fn print_start(start: &Start) {
     report::figure("resident when idle", "40 MiB", format!("{:.1} MiB", start.idle));
     let ready = format!("{:.1} ms, median of {STARTS}", report::milliseconds(start.ready));
     report::figure("start until ready, new data folder", "300 ms", ready);

@@ -23,6 +23,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub(super) async fn copy(streams: Streams, client: &mut Client, exited: CancellationToken) {
     let Streams { stdin, stdout, stderr, terminal } = streams;
     let has_terminal = terminal.is_some();
+    let is_silent = stdout.is_none() && stderr.is_none();
     let inwards = async {
         tokio::join!(
             feed(client.stdin.take(), stdin, has_terminal),
@@ -35,6 +36,9 @@ pub(super) async fn copy(streams: Streams, client: &mut Client, exited: Cancella
             pass_on(stdout, client.stdout.as_ref(), &exited),
             pass_on(stderr, client.stderr.as_ref(), &exited),
         );
+        if is_silent {
+            exited.cancelled().await;
+        }
     };
     tokio::select! {
         () = inwards => {}

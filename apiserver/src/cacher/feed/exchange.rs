@@ -87,7 +87,7 @@ impl Feed {
             let stored = old.iter().find(|cache| !cache.resource().is_view());
             for cache in &caches {
                 match stored {
-                    Some(_) => cache.live_from(reached),
+                    Some(old) => cache.live_after(old, reached),
                     None => cache.live_from(reached),
                 }
             }

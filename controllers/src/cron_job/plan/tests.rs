@@ -99,8 +99,12 @@ fn many_missed_times_are_told_and_the_latest_is_made() {
 
 #[test]
 fn the_books_are_kept() {
-    let jobs = [job("done", "Complete", 30), job("failed", "Failed", 31), job("runs", "X", 32),
-        job("stray", "X", 33)];
+    let jobs = [
+        job("done", "Complete", 30),
+        job("failed", "Failed", 31),
+        job("runs", "X", 32),
+        job("stray", "X", 33),
+    ];
     let status = json!({"active": listed(&["done", "failed", "runs", "gone"]),
         "lastSuccessfulTime": "2026-01-01T00:10:00Z"});
     let suspended = cron_job(json!({"suspend": true}), status);
@@ -118,8 +122,14 @@ fn the_books_are_kept() {
 
 #[test]
 fn the_oldest_finished_jobs_go() {
-    let jobs = [job("c1", "Complete", 4), job("c2", "Complete", 2), job("c3", "Complete", 3),
-        job("f1", "Failed", 1), job("f2", "Failed", 2), job("runs", "X", 0)];
+    let jobs = [
+        job("c1", "Complete", 4),
+        job("c2", "Complete", 2),
+        job("c3", "Complete", 3),
+        job("f1", "Failed", 1),
+        job("f2", "Failed", 2),
+        job("runs", "X", 0),
+    ];
     let outdated = |spec: Value| -> Vec<String> {
         let plan = plan(&cron_job(spec, json!({})), &jobs, &HashSet::new(), now());
         plan.outdated.iter().map(|job| job.name_any()).collect()

@@ -126,17 +126,18 @@ fn recreate_ends_all_before_it_starts() {
 #[test]
 fn old_pods_are_seen_in_the_sets_and_in_the_pods() {
     let deployment = deployment(json!({}));
-    let pod = |owner: &str, phase: &str| -> Arc<Pod> {
-        let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner,
-            "uid": owner, "controller": true}]);
-        let value = json!({"metadata": {"ownerReferences": owner}, "status": {"phase": phase}});
-        Arc::new(serde_json::from_value(value).unwrap())
+    let run = |words: &str, pods: &[(&str, &str)]| {
+        let pods_of = |uid: &str| -> Vec<Arc<Pod>> {
+            let owned = pods.iter().filter(|(owner, _)| *owner == uid);
+            let pod = |phase: &str| serde_json::from_value(json!({"status": {"phase": phase}}));
+            owned.map(|(_, phase)| Arc::new(pod(phase).unwrap())).collect()
+        };
+        old_pods_run(&sets(&deployment, words), pods_of)
     };
-    let run = |words: &str, pods: &[Arc<Pod>]| old_pods_run(&sets(&deployment, words), pods);
     assert!(run("b=1/0", &[]));
-    assert!(!run("b=0/0 c=4/4", &[pod("c", "Running"), pod("x", "Running")]));
-    assert!(run("b=0/0", &[pod("b", "Running")]), "on its way out, but there");
-    assert!(!run("b=0/0", &[pod("b", "Failed")]));
+    assert!(!run("b=0/0 c=4/4", &[("c", "Running"), ("x", "Running")]));
+    assert!(run("b=0/0", &[("b", "Running")]), "on its way out, but there");
+    assert!(!run("b=0/0", &[("b", "Failed")]));
 }
 
 #[test]

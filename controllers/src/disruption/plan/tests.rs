@@ -66,7 +66,8 @@ fn disruptions_are_what_healthy_pods_leave() {
         assert_eq!(status.observed_generation, Some(4));
         let condition = &status.conditions.as_ref().unwrap()[0];
         let said = (condition.status.as_str(), condition.reason.as_str());
-        let wanted = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+        let wanted =
+            if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
         assert_eq!(said, wanted, "{spec}");
         let reasons: Vec<_> = plan.events.iter().map(|event| event.reason).collect();
         assert_eq!(reasons, if pods.is_empty() { vec!["NoPods"] } else { vec![] });

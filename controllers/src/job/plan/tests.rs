@@ -113,8 +113,12 @@ fn as_many_pods_as_are_left_to_do_and_allowed_at_once() {
             "ends of pods are not waited for",
             json!({"completions": 1}),
             json!({}),
-            vec![pod("a", "Running", json!({"metadata": {"deletionTimestamp": NOW,
-                "deletionGracePeriodSeconds": 60}}))],
+            vec![pod(
+                "a",
+                "Running",
+                json!({"metadata": {"deletionTimestamp": NOW,
+                "deletionGracePeriodSeconds": 60}}),
+            )],
             1,
         ),
         (
@@ -145,10 +149,8 @@ fn too_many_pods_go_without_being_counted() {
     assert_eq!(gone.len(), 2);
     assert_eq!(decide(&suspended, &[]).scale, Scale::Keep);
 
-    let indexed_job = job(
-        json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed"}),
-        json!({}),
-    );
+    let indexed_job =
+        job(json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed"}), json!({}));
     let twice = [
         indexed("a", 1, "Running", json!({})),
         indexed("b", 1, "Pending", json!({})),
@@ -174,9 +176,13 @@ fn nothing_is_decided_on_what_has_not_been_seen() {
 #[test]
 fn failures_are_waited_for_and_end_the_job() {
     let failed = |name: &str, at: &str| {
-        pod(name, "Failed", json!({"status": {"containerStatuses": [{"name": "c", "image": "",
+        pod(
+            name,
+            "Failed",
+            json!({"status": {"containerStatuses": [{"name": "c", "image": "",
             "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": 42, "finishedAt": at}}}]}}))
+            "state": {"terminated": {"exitCode": 42, "finishedAt": at}}}]}}),
+        )
     };
     let one = job(json!({"completions": 1, "backoffLimit": 1}), json!({}));
     let just_now = decide(&one, &[failed("a", "2026-01-01T00:00:56Z")]);
@@ -211,9 +217,12 @@ fn restarts_of_containers_are_failures() {
         json!({"status": {"containerStatuses": [{"name": "c", "image": "", "imageID": "",
             "ready": true, "restartCount": 2}]}}),
     );
-    for (policy, limit, ends) in
-        [("OnFailure", 2, true), ("OnFailure", 3, false), ("OnFailure", 0, true), ("Never", 0, false)]
-    {
+    for (policy, limit, ends) in [
+        ("OnFailure", 2, true),
+        ("OnFailure", 3, false),
+        ("OnFailure", 0, true),
+        ("Never", 0, false),
+    ] {
         let spec = json!({"completions": 1, "backoffLimit": limit,
             "template": {"spec": {"restartPolicy": policy}}});
         let plan = decide(&job(spec, json!({})), std::slice::from_ref(&restarted));
@@ -238,9 +247,7 @@ fn the_deadline_counts_from_the_start() {
 
 #[test]
 fn announced_ends_are_kept() {
-    let announced = |kind: &str| {
-        json!({"conditions": [{"type": kind, "status": "True", "reason": "R", "message": "m"}]})
-    };
+    let announced = |kind: &str| json!({"conditions": [{"type": kind, "status": "True", "reason": "R", "message": "m"}]});
     for (kind, success) in [("SuccessCriteriaMet", true), ("FailureTarget", false)] {
         let plan = decide(&job(json!({"completions": 3}), announced(kind)), &[running("a")]);
         let end = End { success, reason: "R".to_owned(), message: "m".to_owned() };
@@ -268,8 +275,12 @@ fn each_index_has_failures_of_its_own() {
     let spec = json!({"completions": 3, "parallelism": 3, "completionMode": "Indexed",
         "backoffLimitPerIndex": 1, "maxFailedIndexes": 1, "backoffLimit": i32::MAX});
     let failed = |name: &str, index: i32, before: i32| {
-        indexed(name, index, "Failed",
-            json!({"metadata": {"annotations": {facts::FAILURES: before.to_string()}}}))
+        indexed(
+            name,
+            index,
+            "Failed",
+            json!({"metadata": {"annotations": {facts::FAILURES: before.to_string()}}}),
+        )
     };
     let first = decide(&job(spec.clone(), json!({})), &[failed("a", 0, 0), failed("b", 1, 1)]);
     assert_eq!(first.failed_indexes.as_ref().unwrap().to_string(), "1");
@@ -293,11 +304,19 @@ fn each_index_has_failures_of_its_own() {
 
 #[test]
 fn claims_follow_selector_and_owner() {
-    let orphan = pod("orphan", "Running", json!({"metadata": {"ownerReferences": null,
-        "finalizers": null}}));
+    let orphan = pod(
+        "orphan",
+        "Running",
+        json!({"metadata": {"ownerReferences": null,
+        "finalizers": null}}),
+    );
     let lost = pod("lost", "Running", json!({"metadata": {"labels": {"job": "x"}}}));
-    let stranger = pod("stranger", "Running", json!({"metadata": {"ownerReferences": [
-        {"apiVersion": "batch/v1", "kind": "Job", "name": "x", "uid": "x", "controller": true}]}}));
+    let stranger = pod(
+        "stranger",
+        "Running",
+        json!({"metadata": {"ownerReferences": [
+        {"apiVersion": "batch/v1", "kind": "Job", "name": "x", "uid": "x", "controller": true}]}}),
+    );
     let plan = decide(&job(json!({"completions": 1}), json!({})), &[orphan, lost, stranger]);
     assert_eq!(names(&plan.adopt), ["orphan"]);
     assert_eq!(names(&plan.release), ["lost"]);

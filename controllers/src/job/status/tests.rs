@@ -44,8 +44,11 @@ fn pods_that_run_are_counted() {
 #[test]
 fn an_ended_pod_is_listed_freed_and_counted() {
     let two = job(json!({"completions": 2, "parallelism": 2}), json!({"startTime": NOW}));
-    let pods = [pod("a", "Succeeded", json!({})), pod("b", "Failed", json!({})),
-        pod("c", "Running", json!({}))];
+    let pods = [
+        pod("a", "Succeeded", json!({})),
+        pod("b", "Failed", json!({})),
+        pod("c", "Running", json!({})),
+    ];
     let progress = progress(&two, &pods, Scaled::default());
     let lists = json!({"succeeded": ["a"], "failed": ["b"]});
     assert_eq!(shown(&progress.status)["uncountedTerminatedPods"], lists);
@@ -89,8 +92,10 @@ fn a_complete_job_says_so_twice() {
 
 #[test]
 fn a_failed_job_waits_for_its_pods() {
-    let none = job(json!({"completions": 2, "parallelism": 2, "backoffLimit": 0}),
-        json!({"startTime": NOW}));
+    let none = job(
+        json!({"completions": 2, "parallelism": 2, "backoffLimit": 0}),
+        json!({"startTime": NOW}),
+    );
     let pods = [pod("a", "Failed", json!({})), pod("b", "Running", json!({}))];
     let stopped = Scaled { deleted: 1, ..Scaled::default() };
     let progress = progress(&none, &pods, stopped);
@@ -106,8 +111,10 @@ fn a_failed_job_waits_for_its_pods() {
     let (status, end) = progress.counted(&progress.status, &HashSet::new(), now());
     assert_eq!(
         shown(&status)["conditions"],
-        json!([["FailureTarget", "True", "BackoffLimitExceeded"],
-            ["Failed", "True", "BackoffLimitExceeded"]])
+        json!([
+            ["FailureTarget", "True", "BackoffLimitExceeded"],
+            ["Failed", "True", "BackoffLimitExceeded"]
+        ])
     );
     assert!(end.is_some_and(|end| !end.success));
 
@@ -140,7 +147,8 @@ fn a_pod_waits_for_its_successor() {
     let spec = json!({"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 3,
         "backoffLimit": i32::MAX});
     let failed = indexed("a", 0, "Failed", json!({}));
-    let waiting = progress(&job(spec.clone(), json!({})), std::slice::from_ref(&failed), Scaled::default());
+    let waiting =
+        progress(&job(spec.clone(), json!({})), std::slice::from_ref(&failed), Scaled::default());
     assert!(waiting.counted.is_empty());
     let successor = indexed("b", 0, "Pending", json!({}));
     let replaced = progress(&job(spec, json!({})), &[failed, successor], Scaled::default());

@@ -59,7 +59,11 @@ fn the_smallest_volume_that_suits_is_taken() {
         (
             "smallest",
             plain.clone(),
-            vec![("a", "5Gi", plain.clone()), ("b", "1Gi", plain.clone()), ("s", "1Mi", plain.clone())],
+            vec![
+                ("a", "5Gi", plain.clone()),
+                ("b", "1Gi", plain.clone()),
+                ("s", "1Mi", plain.clone()),
+            ],
             "b",
         ),
         ("too small", plain.clone(), vec![("a", "500Mi", plain.clone())], "FailedBinding"),
@@ -84,8 +88,10 @@ fn the_smallest_volume_that_suits_is_taken() {
         (
             "selector",
             json!({"spec": {"selector": {"matchLabels": {"disk": "fast"}}}}),
-            vec![("a", "1Gi", plain.clone()),
-                ("b", "9Gi", json!({"metadata": {"labels": {"disk": "fast"}}}))],
+            vec![
+                ("a", "1Gi", plain.clone()),
+                ("b", "9Gi", json!({"metadata": {"labels": {"disk": "fast"}}})),
+            ],
             "b",
         ),
         (
@@ -127,10 +133,8 @@ fn the_smallest_volume_that_suits_is_taken() {
             "VolumeMismatch",
         ),
     ] {
-        let volumes: Vec<_> = volumes
-            .into_iter()
-            .map(|(name, size, extra)| volume_of(name, size, extra))
-            .collect();
+        let volumes: Vec<_> =
+            volumes.into_iter().map(|(name, size, extra)| volume_of(name, size, extra)).collect();
         assert_eq!(shown(&decide(&claim_of(claim), &volumes)), wanted, "{case}");
     }
 }
