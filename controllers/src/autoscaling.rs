@@ -32,11 +32,10 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
-use serde_json::json;
 
 use self::behavior::History;
 use self::evaluate::Evaluation;
@@ -193,11 +192,12 @@ impl Autoscaling {
             return;
         }
         let name = &spec.scale_target_ref.name;
-        let patch = Patch::Merge(json!({"spec": {"replicas": desired}}));
-        let params = PatchParams::default();
-        let patched = target.api.patch_scale(name, &params, &patch);
+        let mut scale = target.scale.clone();
+        scale.spec.get_or_insert_default().replicas = Some(desired);
+        let params = PostParams::default();
+        let replaced = target.api.replace_scale(name, &params, &scale);
         let subject = Subject::of(autoscaler);
-        if let Err(error) = request("scale", name, patched).await {
+        if let Err(error) = request("scale", name, replaced).await {
             let why = error.message();
             let message =
                 format!("the HPA controller was unable to update the target scale: {why}");

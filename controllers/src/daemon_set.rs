@@ -172,9 +172,8 @@ impl DaemonSets {
         let (mut failed, mut wait) = (Ok(()), view.recheck());
         if settled {
             let plan = view.plan();
-            let (change, retry) = self.change(&key, &set, plan, |node| {
-                pod::pod(&set, &template, node, &hash)
-            });
+            let (change, retry) =
+                self.change(&key, &set, plan, |node| pod::pod(&set, &template, node, &hash));
             wait = wait.into_iter().chain(retry).min();
             failed = self.control.apply(&key, &Subject::of(&*set), change).await;
         }

@@ -114,8 +114,8 @@ impl Deployments {
         let claims = claim::claims(&*deployment, &selector(&spec.selector), all);
         claim::settle(&self.client, &*deployment, &claims).await?;
         let sets = Sets::of(&deployment, claims.owned);
-        let old_pods_run = plan::is_recreate(&deployment)
-            && plan::old_pods_run(&sets, |uid| self.pods.of(uid));
+        let old_pods_run =
+            plan::is_recreate(&deployment) && plan::old_pods_run(&sets, |uid| self.pods.of(uid));
         let step = plan::plan(&deployment, &sets, old_pods_run);
         let (outcome, failed) = self.apply(&key, &deployment, step).await;
         let now = Timestamp::now();

@@ -107,7 +107,7 @@ use endpoint_slice::{EndpointSlices, Sources};
 use events::Recorder;
 use garbage::Garbage;
 use informer::Informer;
-pub use local_path::LocalPath;
+pub use local_path::{LocalPath, default_storage_class};
 use namespace::Namespaces;
 use node_lifecycle::NodeLifecycle;
 use pod_gc::PodGc;
@@ -133,8 +133,8 @@ pub struct Config {
     /// Finished pods beyond this number are deleted, oldest first; 0 keeps all. Default: 12,500, as
     /// in Kubernetes.
     pub finished_pods: usize,
-    /// Where volumes that are folders of a node are kept. None, the default: there is no built-in
-    /// provisioner and no default StorageClass.
+    /// Where volumes of [`default_storage_class`] are kept. None, the default: there is no built-in
+    /// provisioner.
     pub local_path: Option<LocalPath>,
     /// Workers per controller. Default: 4.
     pub workers: usize,

@@ -1,6 +1,6 @@
 //! The built-in provisioner: volumes that are folders of a node.
 //!
-//! A claim of class `local-path`, which is there from the start and the default, waits until the
+//! A claim of class `local-path` ([`default_storage_class`], made by who starts a cluster) waits until the
 //! scheduler has chosen a node for its first pod; then it gets a volume with a folder there and an
 //! affinity to that node. A released volume goes with its folder, unless its class retains it. A
 //! folder has no size of its own, so a claim grows by saying so. [`plan`] decides.
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -35,8 +36,6 @@ use crate::volume_binding::facts;
 
 /// The provisioner, as StorageClasses name it, and the `source.component` of its events.
 pub(crate) const NAME: &str = "wharf.dev/local-path";
-/// The class that is there from the start.
-const CLASS: &str = "local-path";
 /// A claim that was refused is looked at again after this: its node may be there by then.
 const REFUSED: Duration = Duration::from_secs(15);
 
@@ -49,11 +48,28 @@ pub struct LocalPath {
     pub node: String,
 }
 
+/// The default StorageClass, `local-path`: a folder on the node of the first pod, that goes with its
+/// claim and can be made larger. Who starts a cluster creates it.
+#[must_use]
+pub fn default_storage_class() -> StorageClass {
+    let default = ("storageclass.kubernetes.io/is-default-class".to_owned(), "true".to_owned());
+    StorageClass {
+        metadata: ObjectMeta {
+            name: Some("local-path".to_owned()),
+            annotations: Some([default].into()),
+            ..ObjectMeta::default()
+        },
+        provisioner: NAME.to_owned(),
+        reclaim_policy: Some("Delete".to_owned()),
+        volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
+        allow_volume_expansion: Some(true),
+        ..StorageClass::default()
+    }
+}
+
 /// What to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Work {
-    /// The StorageClass.
-    Class,
     Claim(Key),
     Volume(Key),
 }
@@ -61,7 +77,6 @@ pub(crate) enum Work {
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Class => write!(f, "class {CLASS}"),
             Self::Claim(key) => write!(f, "claim {key}"),
             Self::Volume(key) => write!(f, "volume {key}"),
         }
@@ -119,7 +134,6 @@ impl Provisioner {
                 queue.add(Work::Volume(Key::of(&**volume)));
             }
         });
-        this.queue.add(Work::Class);
         this
     }
 
@@ -131,24 +145,8 @@ impl Provisioner {
     /// Makes, removes or resizes one volume.
     pub(crate) async fn reconcile(self, work: Work) -> Result<Next, ReconcileError> {
         match work {
-            Work::Class => self.class().await?,
-            Work::Claim(key) => return self.claim(&key).await,
-            Work::Volume(key) => self.volume(&key).await?,
-        }
-        Ok(Next::OnChange)
-    }
-
-    /// Makes the default class, unless there is one of its name.
-    async fn class(&self) -> Result<(), ReconcileError> {
-        if self.classes.get(&Key::new("", CLASS)).is_some() {
-            return Ok(());
-        }
-        let api: Api<StorageClass> = Api::all(self.client.clone());
-        let params = PostParams::default();
-        let class = plan::class(CLASS);
-        match request("create class", CLASS, api.create(&params, &class)).await {
-            Err(error) if error.code() == Some(409) => Ok(()),
-            other => other.map(drop),
+            Work::Claim(key) => self.claim(&key).await,
+            Work::Volume(key) => self.volume(&key).await.map(|()| Next::OnChange),
         }
     }
 
@@ -237,10 +235,13 @@ impl Provisioner {
         let name = &key.name;
         if let Some(why) = refused {
             self.recorder.warning(Subject::of(&*volume), "VolumeFailedDelete", why.clone());
-            let patch = Patch::Merge(json!({"status": {"phase": "Failed", "message": why}}));
-            let params = PatchParams::default();
-            let patched = api.patch_status(name, &params, &patch);
-            return unless_gone(request("update status of volume", key, patched).await).map(drop);
+            let mut failed = PersistentVolume::clone(&volume);
+            let status = failed.status.get_or_insert_default();
+            status.phase = Some("Failed".to_owned());
+            status.message = Some(why);
+            let params = PostParams::default();
+            let replaced = api.replace_status(name, &params, &failed);
+            return unless_gone(request("update status of volume", key, replaced).await).map(drop);
         }
         let params = DeleteParams::default()
             .preconditions(Preconditions { uid: volume.uid(), resource_version: None });

@@ -188,8 +188,7 @@ impl StatefulSets {
         pod: &str,
         steps: &[ClaimStep],
     ) -> Result<(), ReconcileError> {
-        let api: Api<PersistentVolumeClaim> =
-            Api::namespaced(self.client.clone(), &namespace(set));
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace(set));
         let (subject, owner) = (Subject::of(set), set.name_any());
         for step in steps {
             match step {
@@ -199,8 +198,9 @@ impl StatefulSets {
                     let created = api.create(&params, wanted);
                     match request("create", format!("claim {name}"), created).await {
                         Ok(_) => {
-                            let message =
-                                format!("create Claim {name} Pod {pod} in StatefulSet {owner} success");
+                            let message = format!(
+                                "create Claim {name} Pod {pod} in StatefulSet {owner} success"
+                            );
                             self.recorder.normal(subject.clone(), "SuccessfulCreate", message);
                         }
                         // Written by an earlier run that the cache does not show yet.

@@ -33,7 +33,9 @@ pub struct Streams {
 
 impl std::fmt::Debug for Streams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streams").field("terminal", &self.terminal.is_some()).finish_non_exhaustive()
+        f.debug_struct("Streams")
+            .field("terminal", &self.terminal.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,8 +72,7 @@ impl Terminal {
 
     /// Tells the process how large its terminal is: it gets SIGWINCH if that is news.
     pub fn resize(&self, size: TerminalSize) -> io::Result<()> {
-        let size =
-            Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(rustix::termios::tcsetwinsize(self.0.get_ref(), size)?)
     }
 }

@@ -30,7 +30,7 @@ pub(crate) mod sqlite;
 
 /// Rows deleted by one statement of a compaction: enough to be bulk, small
 /// enough that a writer who has to wait for it does not notice.
-pub(crate) const SWEEP: i64 = 1000;
+pub(crate) const SWEEP: i64 = 250;
 
 /// The layout of the tables this program writes.
 pub(crate) const LAYOUT: i64 = 1;

@@ -157,7 +157,6 @@ impl OnTerminal {
     }
 }
 
-
 const SHELL: &str = "exec web -c c -- sh -c";
 
 #[test]
@@ -197,7 +196,10 @@ fn commands_are_executed_in_containers() {
     // Files.
     std::fs::write(kubectl.folder.path().join("up"), &much).unwrap();
     kubectl.ok("cp up web:/tmp/copied -c c");
-    assert_eq!(kubectl.ok("exec web -c c -- md5sum /tmp/copied"), format!("{}  /tmp/copied\n", &sum[..32]));
+    assert_eq!(
+        kubectl.ok("exec web -c c -- md5sum /tmp/copied"),
+        format!("{}  /tmp/copied\n", &sum[..32])
+    );
     kubectl.ok("cp web:/tmp/copied down -c c");
     assert_eq!(std::fs::read_to_string(kubectl.folder.path().join("down")).unwrap(), much);
     // What was begun ends with whoever began it.
@@ -290,7 +292,8 @@ fn ports_of_pods_are_forwarded() {
     let Some(kubectl) = Kubectl::start() else { return };
     for old in [false, true] {
         let mut command = kubectl.command("port-forward pod/web :8000 :8001 :8002", old);
-        let mut guard = Guard::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
+        let mut guard =
+            Guard::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).unwrap();
         let mut lines = BufReader::new(guard.child().stdout.take().unwrap()).lines();
         let mut address = |port: &str| {
             let line = lines.find(|line| line.as_ref().is_ok_and(|l| l.contains("127.0.0.1")));
@@ -318,7 +321,13 @@ fn requests_are_passed_on_by_the_proxy() {
     let Some(kubectl) = Kubectl::start() else { return };
     let raw = |path: &str| kubectl.run(&format!("get --raw {path}"), None, b"", false);
     let base = "/api/v1/namespaces/default";
-    for path in ["pods/web", "pods/web:8000", "pods/http:web:8000", "services/web", "services/web:80", "services/http:web:http"] {
+    for path in [
+        "pods/web",
+        "pods/web:8000",
+        "pods/http:web:8000",
+        "services/web:80",
+        "services/http:web:http",
+    ] {
         let (code, out, err) = raw(&format!("{base}/{path}/proxy/index.html?x=1"));
         assert_eq!((code, out.as_str()), (0, "from the pod\n"), "{path}: {err}");
     }
@@ -349,7 +358,7 @@ spec:
   containers:
   - name: c
     image: test/busybox:v1
-    command: [sh, -c, 'trap "exit 0" TERM; while :; do sleep 1 & wait $!; done']
+    command: [sh, -c, 'trap \"exit 0\" TERM; while :; do sleep 1 & wait $!; done']
     volumeMounts: [{name: seen, mountPath: /seen}]
     lifecycle:
       postStart: {exec: {command: [sh, -c, 'echo started > /seen/start']}}
@@ -387,13 +396,18 @@ fn probes_and_hooks_execute_commands() {
     let file = |name: &str| std::fs::read_to_string(seen.path().join(name));
     kubectl.cluster.apply(&HOOKED.replace("SEEN", seen.path().to_str().unwrap())).unwrap();
     let event = |pod: &str, words: &str| {
-        let selector = format!("get events --field-selector involvedObject.name={pod} -o jsonpath={{.items[*].message}}");
+        let selector = format!(
+            "get events --field-selector involvedObject.name={pod} -o jsonpath={{.items[*].message}}"
+        );
         wait::eventually(&format!("an event of {pod}: {words}"), PATIENCE, || {
             let said = kubectl.ok(&selector);
             if said.contains(words) { Ok(()) } else { Err(said) }
         });
     };
-    event("hooked", "Readiness probe failed: cat: can't open '/seen/ready': No such file or directory");
+    event(
+        "hooked",
+        "Readiness probe failed: cat: can't open '/seen/ready': No such file or directory",
+    );
     assert_eq!(file("start").unwrap(), "started\n");
     std::fs::write(seen.path().join("ready"), "").unwrap();
     kubectl.ok("wait --for=condition=Ready pod/hooked --timeout=90s");

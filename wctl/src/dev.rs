@@ -19,6 +19,7 @@ mod ready;
 pub(crate) mod running;
 mod slot;
 mod stop;
+mod storage;
 mod trim;
 
 use std::path::PathBuf;
@@ -60,6 +61,7 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         kube::Client::new(server.local(User::new(name, groups)), "default")
     };
+    storage::ensure_class(client("wctl", &["system:masters"])).await?;
     let node_client = client(&format!("system:node:{node}"), &["system:nodes"]);
     let mut components = Components::start(components::Wiring {
         home: &home,

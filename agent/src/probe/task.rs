@@ -65,26 +65,25 @@ pub(crate) async fn run(
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (passes, message) = match ask(&settings.check, settings.timeout, subject.executor.as_ref())
-                .await
-            {
-                Answer::Success => (true, String::new()),
-                Answer::Failure(why) => (false, why),
-                Answer::Unknown(why) => {
-                    let text = format!(
-                        "{} probe errored and resulted in unknown state: {why}",
-                        kind.title()
-                    );
-                    events.container(
-                        &subject.pod,
-                        &subject.container,
-                        Severity::Warning,
-                        "Unhealthy",
-                        text,
-                    );
-                    continue;
-                }
-            };
+            let (passes, message) =
+                match ask(&settings.check, settings.timeout, subject.executor.as_ref()).await {
+                    Answer::Success => (true, String::new()),
+                    Answer::Failure(why) => (false, why),
+                    Answer::Unknown(why) => {
+                        let text = format!(
+                            "{} probe errored and resulted in unknown state: {why}",
+                            kind.title()
+                        );
+                        events.container(
+                            &subject.pod,
+                            &subject.container,
+                            Severity::Warning,
+                            "Unhealthy",
+                            text,
+                        );
+                        continue;
+                    }
+                };
             if !passes {
                 let text = format!("{} probe failed: {message}", kind.title());
                 events.container(

@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn options_are_read_as_a_kubelet_reads_them() {
-        let parsed = Options::parse("command=sh&command=-c&command=a+b%26&input=1&output=1&tty=1&error=1");
+        let parsed =
+            Options::parse("command=sh&command=-c&command=a+b%26&input=1&output=1&tty=1&error=1");
         let wanted = Wanted { stdin: true, stdout: true, stderr: false };
         let command = ["sh", "-c", "a b&"].map(str::to_owned).to_vec();
         assert_eq!(parsed, Ok(Options { command, wanted, tty: true }));

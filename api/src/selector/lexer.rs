@@ -43,6 +43,11 @@ fn is_special(c: char) -> bool {
     matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<')
 }
 
+/// What separates words and is no part of any: not all that Unicode or ASCII calls white.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\r' | '\n')
+}
+
 /// Splits a selector into tokens, ending with [`Token::End`].
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let chars: Vec<char> = text.chars().collect();
@@ -50,7 +55,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut at = 0;
     while at < chars.len() {
         let c = chars[at];
-        if matches!(c, ' ' | '\t' | '\r' | '\n') {
+        if is_space(c) {
             at += 1;
         } else if is_special(c) {
             let start = at;
@@ -65,7 +70,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             out.push(token.unwrap_or_else(|| single(chars[start])));
         } else {
             let start = at;
-            while at < chars.len() && !is_special(chars[at]) && !chars[at].is_ascii_whitespace() {
+            while at < chars.len() && !is_special(chars[at]) && !is_space(chars[at]) {
                 at += 1;
             }
             let word: String = chars[start..at].iter().collect();

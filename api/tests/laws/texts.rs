@@ -25,9 +25,18 @@ proptest! {
     }
 
     #[test]
-    fn any_text(text in ".{0,30}") {
+    fn any_text(text in "(?s).{0,30}|[\\x00-\\x7f]{0,12}") {
         checks::label_selector(&text);
         checks::field_selector(&text);
         checks::quantity(&text);
+    }
+}
+
+/// A form feed is white to some and a word to others; a lexer of two minds about it never ended.
+#[test]
+fn a_form_feed_in_a_label_selector_comes_to_an_end() {
+    for text in ["\u{c}", "a\u{c}", "a in (b,\u{c})", "\u{8}\0\u{c}M-1/"] {
+        checks::label_selector(text);
+        assert!(api::selector::LabelSelector::parse(text).is_err(), "{text:?}");
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn of(node: &Node, spec: &PodSpec) -> Eligibility {
     }
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
-    let keeps_out = |effect: &str| taints.iter().any(|t| t.effect == effect && !is_tolerated(t, tolerations));
+    let keeps_out =
+        |effect: &str| taints.iter().any(|t| t.effect == effect && !is_tolerated(t, tolerations));
     if keeps_out("NoExecute") {
         Eligibility::Leave
     } else if keeps_out("NoSchedule") {
@@ -91,7 +92,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn decide(node: Value, spec: Value) -> Eligibility {
-        let mut object = json!({"metadata": {"name": "n1", "labels": {"disk": "ssd", "cores": "8"}}});
+        let mut object =
+            json!({"metadata": {"name": "n1", "labels": {"disk": "ssd", "cores": "8"}}});
         object["spec"] = node;
         let mut pod = json!({"containers": []});
         for (field, value) in spec.as_object().unwrap() {
@@ -102,7 +104,8 @@ mod tests {
 
     #[test]
     fn taints_keep_out_or_drive_out() {
-        let tainted = |effect: &str| json!({"taints": [{"key": "k", "value": "v", "effect": effect}]});
+        let tainted =
+            |effect: &str| json!({"taints": [{"key": "k", "value": "v", "effect": effect}]});
         let tolerant = || json!({"tolerations": [{"key": "k", "operator": "Exists"}]});
         for (case, node, spec, expected) in [
             ("clean", json!({}), json!({}), Eligibility::Run),

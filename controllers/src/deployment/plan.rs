@@ -64,7 +64,9 @@ pub(super) struct Sets {
 impl Sets {
     /// Tells the new one from the old. Of several with the present template the oldest counts.
     pub(super) fn of(deployment: &Deployment, mut owned: Vec<Arc<ReplicaSet>>) -> Self {
-        owned.sort_by_key(|set| (set.metadata.creation_timestamp.clone(), set.metadata.name.clone()));
+        owned.sort_by_key(|set| {
+            (set.metadata.creation_timestamp.clone(), set.metadata.name.clone())
+        });
         let template = deployment.spec.as_ref().map(|spec| without_hash(&spec.template));
         let new = owned.iter().position(|set| {
             set.spec.as_ref().and_then(|spec| spec.template.as_ref()).map(without_hash) == template
@@ -246,12 +248,7 @@ fn proportional(
 }
 
 /// First the old pods end, all of them, then the new ones start.
-fn recreate_step(
-    deployment: &Deployment,
-    sets: &Sets,
-    limits: Limits,
-    old_pods_run: bool,
-) -> Step {
+fn recreate_step(deployment: &Deployment, sets: &Sets, limits: Limits, old_pods_run: bool) -> Step {
     let old = sets.old.iter();
     let downs: Vec<Update> = old.filter_map(|set| resize_only(set, 0, limits)).collect();
     if !downs.is_empty() {
@@ -292,9 +289,7 @@ fn rolling_step(deployment: &Deployment, sets: &Sets, limits: Limits) -> Step {
 fn grow(deployment: &Deployment, sets: &Sets, limits: Limits, size: i32) -> Step {
     match &sets.new {
         None => Step::Create(Box::new(new_set(deployment, sets, limits, size))),
-        Some(new) => {
-            resize_only(new, size, limits).map_or(Step::Wait, |up| Step::Update(vec![up]))
-        }
+        Some(new) => resize_only(new, size, limits).map_or(Step::Wait, |up| Step::Update(vec![up])),
     }
 }
 

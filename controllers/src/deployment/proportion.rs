@@ -63,7 +63,12 @@ mod tests {
             ("up", vec![part(8, 13), part(5, 13)], 18, vec![11, 7]),
             ("one alone takes all", vec![part(5, 5)], 8, vec![8]),
             ("down", vec![part(8, 13), part(5, 13)], 7, vec![4, 3]),
-            ("leftovers go to the largest", vec![part(1, 3), part(1, 3), part(1, 3)], 4, vec![2, 1, 1]),
+            (
+                "leftovers go to the largest",
+                vec![part(1, 3), part(1, 3), part(1, 3)],
+                4,
+                vec![2, 1, 1],
+            ),
             ("nothing to do", vec![part(2, 4), part(2, 4)], 4, vec![2, 2]),
             ("never known", vec![part(2, 0), part(1, 0)], 6, vec![5, 1]),
         ] {

@@ -104,7 +104,8 @@ pub(super) fn is_complete(deployment: &Deployment, status: Option<&DeploymentSta
 /// Whether something has moved since the last report.
 fn has_progressed(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
     let zero = |count: Option<i32>| count.unwrap_or(0);
-    let outdated = |status: &DeploymentStatus| zero(status.replicas) - zero(status.updated_replicas);
+    let outdated =
+        |status: &DeploymentStatus| zero(status.replicas) - zero(status.updated_replicas);
     zero(new.updated_replicas) > zero(old.updated_replicas)
         || outdated(new) < outdated(old)
         || zero(new.ready_replicas) > zero(old.ready_replicas)

@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 use api::quantity::Quantity;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -41,23 +40,6 @@ pub(super) enum VolumeStep {
     Delete(PathBuf),
     /// Its folder is out of reach.
     Elsewhere(String),
-}
-
-/// The class that is there from the start.
-pub(super) fn class(name: &str) -> StorageClass {
-    let default = ("storageclass.kubernetes.io/is-default-class".to_owned(), "true".to_owned());
-    StorageClass {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            annotations: Some([default].into()),
-            ..ObjectMeta::default()
-        },
-        provisioner: NAME.to_owned(),
-        reclaim_policy: Some("Delete".to_owned()),
-        volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
-        allow_volume_expansion: Some(true),
-        ..StorageClass::default()
-    }
 }
 
 /// Whether the volume was made here.
@@ -226,7 +208,13 @@ mod tests {
 
     fn decide(claim: &PersistentVolumeClaim) -> ClaimStep {
         let hostname = |node: &str| (node != "gone").then(|| format!("{node}.host"));
-        super::claim(claim, Some(&class("local-path")), None, &place(), hostname)
+        super::claim(
+            claim,
+            Some(&crate::local_path::default_storage_class()),
+            None,
+            &place(),
+            hostname,
+        )
     }
 
     fn asked(node: Option<&str>) -> Value {

@@ -74,7 +74,8 @@ pub(super) fn steps(
         let name = name(set, &template.name_any(), ordinal);
         match find(claims, &name) {
             None if identity::is_wanted(set, ordinal) => {
-                steps.push(ClaimStep::Create(Box::new(claim_of(set, template, name, ordinal, pod))));
+                steps
+                    .push(ClaimStep::Create(Box::new(claim_of(set, template, name, ordinal, pod))));
             }
             None => {}
             Some(claim) => {
@@ -201,12 +202,15 @@ mod tests {
         ] {
             let case = format!("{deleted} {scaled} {ordinal} {before}");
             let set = set(deleted, scaled);
-            let found = steps(&set, ordinal, Some(&pod(ordinal)), &[claim(ordinal, before.clone())]);
+            let found =
+                steps(&set, ordinal, Some(&pod(ordinal)), &[claim(ordinal, before.clone())]);
             if before == after {
                 assert_eq!(found, [], "{case}");
                 continue;
             }
-            let [ClaimStep::Own { references, .. }] = &found[..] else { panic!("{case}: {found:?}") };
+            let [ClaimStep::Own { references, .. }] = &found[..] else {
+                panic!("{case}: {found:?}")
+            };
             assert_eq!(json!(references), after, "{case}");
         }
     }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
-};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
 use kube::ResourceExt;
 
 use super::claims;
@@ -82,8 +80,11 @@ pub(super) fn pod(
     own.insert(REVISION_HASH.to_owned(), revision.to_owned());
     let spec = pod.spec.get_or_insert_default();
     spec.hostname.clone_from(&pod.metadata.name);
-    spec.subdomain =
-        set.spec.as_ref().and_then(|spec| spec.service_name.clone()).filter(|name| !name.is_empty());
+    spec.subdomain = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.service_name.clone())
+        .filter(|name| !name.is_empty());
     let templates = claims::templates(set);
     if !templates.is_empty() {
         // A claim replaces the volume of its name.

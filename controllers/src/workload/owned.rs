@@ -51,7 +51,8 @@ mod tests {
         let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "x", "uid": "1"});
         let mut controller = owner.clone();
         controller["controller"] = true.into();
-        for (owners, value) in [(json!([]), "/n"), (json!([owner]), "/n"), (json!([controller]), "1")]
+        for (owners, value) in
+            [(json!([]), "/n"), (json!([owner]), "/n"), (json!([controller]), "1")]
         {
             let metadata = json!({"name": "p", "namespace": "n", "ownerReferences": owners});
             let pod: Pod = serde_json::from_value(json!({"metadata": metadata})).unwrap();

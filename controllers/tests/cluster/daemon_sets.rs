@@ -79,9 +79,11 @@ async fn nodes_that_fit_have_a_pod() {
     on(&cluster, &["a", "b"]).await;
     let pod = pods(&cluster).await.remove("a").unwrap();
     let spec = pod.spec.clone().unwrap();
-    assert!(spec.tolerations.unwrap().iter().any(|toleration| {
-        toleration.key.as_deref() == Some("node.kubernetes.io/unreachable")
-    }));
+    assert!(
+        spec.tolerations.unwrap().iter().any(|toleration| {
+            toleration.key.as_deref() == Some("node.kubernetes.io/unreachable")
+        })
+    );
     assert_eq!(pod.labels()["pod-template-generation"], "1");
 
     // A new node, one that changes, one that is closed, one that goes.

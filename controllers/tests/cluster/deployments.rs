@@ -48,10 +48,17 @@ fn is_done(deployment: &Deployment) -> bool {
 
 async fn done(cluster: &Cluster, revision: &str) -> Deployment {
     cluster
-        .until("default", "web", &format!("revision {revision} is rolled out"), |found: &Deployment| {
-            let noted = found.annotations().get(REVISION).map(String::as_str);
-            is_done(found) && noted == Some(revision) && progress(found) == "NewReplicaSetAvailable"
-        })
+        .until(
+            "default",
+            "web",
+            &format!("revision {revision} is rolled out"),
+            |found: &Deployment| {
+                let noted = found.annotations().get(REVISION).map(String::as_str);
+                is_done(found)
+                    && noted == Some(revision)
+                    && progress(found) == "NewReplicaSetAvailable"
+            },
+        )
         .await
 }
 

@@ -108,13 +108,25 @@ async fn pods_come_change_and_go_in_order() {
     let revision = first.status.unwrap().update_revision.unwrap();
     assert_eq!(pod.labels()["controller-revision-hash"], revision);
     let spec = pod.spec.unwrap();
-    assert_eq!((spec.hostname.as_deref(), spec.subdomain.as_deref()), (Some("db-0"), Some("peers")));
+    assert_eq!(
+        (spec.hostname.as_deref(), spec.subdomain.as_deref()),
+        (Some("db-0"), Some("peers"))
+    );
 
     // An update goes down the ordinals, one at a time.
     let _: StatefulSet = cluster.patch("default", "db", changed("two")).await;
     done(&cluster).await;
-    let update = ["-db-2", "+db-2 two", "*db-2", "-db-1", "+db-1 two", "*db-1", "-db-0",
-        "+db-0 two", "*db-0"];
+    let update = [
+        "-db-2",
+        "+db-2 two",
+        "*db-2",
+        "-db-1",
+        "+db-1 two",
+        "*db-1",
+        "-db-0",
+        "+db-0 two",
+        "*db-0",
+    ];
     eventually("updated in order", || async {
         let all = notes.all();
         if all[up.len()..] == update { Ok(()) } else { Err(all) }
@@ -141,8 +153,11 @@ async fn pods_come_change_and_go_in_order() {
 async fn parallel_ones_do_not_wait_and_partitions_hold() {
     let cluster = Cluster::start(Config::default()).await;
     kubelet::run(&cluster, |_| {});
-    let mut broken = set(3, json!({"podManagementPolicy": "Parallel", "ordinals": {"start": 4},
-        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}));
+    let mut broken = set(
+        3,
+        json!({"podManagementPolicy": "Parallel", "ordinals": {"start": 4},
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}),
+    );
     broken["spec"]["template"] = template(BROKEN);
     let _: StatefulSet = cluster.create("default", broken).await;
     eventually("all three without one of them starting", || async {

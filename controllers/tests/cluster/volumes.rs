@@ -152,7 +152,7 @@ async fn the_default_class_makes_folders() {
     let node = json!({"metadata": {"name": "here", "labels": {"kubernetes.io/hostname": "h"}}});
     nodes.create(&create, &object(node)).await.unwrap();
     let classes: Api<StorageClass> = Api::all(cluster.client.clone());
-    eventually("the class", || classes.get("local-path")).await;
+    classes.create(&create, &controllers::default_storage_class()).await.unwrap();
 
     let claims: Api<PersistentVolumeClaim> = cluster.api("default");
     let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());

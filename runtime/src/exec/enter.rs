@@ -104,12 +104,7 @@ fn find(plan: &JoinPlan) -> io::Result<OwnedFd> {
 }
 
 /// In the child. Never returns.
-fn become_program(
-    plan: &JoinPlan,
-    target: &OwnedFd,
-    control: &OwnedFd,
-    handed: &[OwnedFd],
-) -> ! {
+fn become_program(plan: &JoinPlan, target: &OwnedFd, control: &OwnedFd, handed: &[OwnedFd]) -> ! {
     let stream = |at: usize| handed.get(at).map(AsFd::as_fd);
     let keep: [BorrowedFd<'_>; 2] = [target.as_fd(), control.as_fd()];
     let taken = streams::take([stream(0), stream(1), stream(2)], &keep);

@@ -90,7 +90,8 @@ pub(crate) async fn run(executable: &Path, request: Request) -> Result<Exec, Exe
             return Err(failed("enter the container")(source));
         }
     };
-    let lines = said.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let lines =
+        said.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     for report in lines {
         if let Report::Failed { message, .. } = report {
             let _ = waiting.wait().await;
@@ -168,9 +169,8 @@ async fn answer(socket: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut chunk = [0; 4096];
     loop {
         socket.readable().await?;
-        let received = socket.try_io(Interest::READABLE, || {
-            rights::receive(socket, &mut chunk, &mut descriptors)
-        });
+        let received = socket
+            .try_io(Interest::READABLE, || rights::receive(socket, &mut chunk, &mut descriptors));
         match received {
             Ok(0) => return Ok((said, descriptors)),
             Ok(length) => said.extend_from_slice(&chunk[..length]),

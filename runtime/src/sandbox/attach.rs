@@ -25,10 +25,8 @@ impl Sandboxes {
 
     /// The running attempt of a container.
     pub(crate) fn running(&self, id: &str, container: &str) -> Result<Running, ExecError> {
-        let not_running = || ExecError::NotRunning {
-            sandbox: id.to_owned(),
-            container: container.to_owned(),
-        };
+        let not_running =
+            || ExecError::NotRunning { sandbox: id.to_owned(), container: container.to_owned() };
         let sandbox = self.get(id).ok_or_else(not_running)?;
         let shim = sandbox.shim().ok_or_else(not_running)?.pid();
         let mut running = sandbox.running().into_iter();

@@ -18,9 +18,9 @@ use super::proto::Start;
 use super::record::{ContainerRecord, RECORD, write_json};
 use super::tap::Tap;
 use crate::cgroup;
+use crate::launch::LaunchPlan;
 use crate::launch::plan::Exec;
 use crate::launch::report::{Report, Reporter};
-use crate::launch::LaunchPlan;
 use crate::log::writer::{LogWriter, Stream};
 use crate::spec::{ContainerState, ContainerStatus, Exit, ExitReason, PidNamespace};
 use crate::sys::{CloneFlags, Cloned};
@@ -358,8 +358,7 @@ fn become_container(
     let taken = crate::launch::streams::take(streams, &keep);
     drop(keep);
     let console = console.as_ref().map(AsFd::as_fd);
-    let Err(error) =
-        taken.and_then(|()| crate::launch::run(plan, config, &report, console));
+    let Err(error) = taken.and_then(|()| crate::launch::run(plan, config, &report, console));
     let _ = Reporter::new(report).send(&error.report());
     crate::sys::exit_now(NEVER_STARTED)
 }

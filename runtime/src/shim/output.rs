@@ -35,11 +35,7 @@ impl Output {
     }
 
     /// Forwards what one read gives; `false` at the end of the stream. `Err(WouldBlock)` when empty.
-    pub(super) fn forward(
-        &mut self,
-        log: &mut LogWriter,
-        taps: &mut [Tap],
-    ) -> io::Result<bool> {
+    pub(super) fn forward(&mut self, log: &mut LogWriter, taps: &mut [Tap]) -> io::Result<bool> {
         let mut chunk = vec![0; CHUNK];
         let length = loop {
             match self.pipe.read(&mut chunk) {

@@ -75,10 +75,19 @@ pub(crate) enum Message {
 #[serde(rename_all = "camelCase", tag = "type")]
 pub(crate) enum Outcome {
     Done,
-    Container { status: Box<ContainerStatus> },
-    Refused { message: String },
+    Container {
+        status: Box<ContainerStatus>,
+    },
+    Refused {
+        message: String,
+    },
     /// Which descriptors come along, in this order.
-    Attached { terminal: bool, stdin: bool, stdout: bool, stderr: bool },
+    Attached {
+        terminal: bool,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
 }
 
 /// A message as a frame.

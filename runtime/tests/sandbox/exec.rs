@@ -180,7 +180,8 @@ fn a_program_ends_with_its_container_and_with_whoever_wanted_it() {
         waiting(node, |spec| spec.attempt = 1).await;
         let exec = start(node, sh("exec sleep 81726355")).await;
         drop(exec);
-        let gone = "while grep -q '[8]1726355' /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.05; done";
+        let gone =
+            "while grep -q '[8]1726355' /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.05; done";
         assert_eq!(run(node, gone).await.0, 0);
     });
 }
@@ -210,7 +211,10 @@ fn the_first_process_is_talked_with() {
         stdout.read_to_string(&mut rest).await.unwrap();
         streams.stderr.unwrap().read_to_string(&mut errors).await.unwrap();
         second.stdout.unwrap().read_to_string(&mut others).await.unwrap();
-        assert_eq!((rest.as_str(), errors.as_str(), others.as_str()), ("over\n", "also\n", "over\n"));
+        assert_eq!(
+            (rest.as_str(), errors.as_str(), others.as_str()),
+            ("over\n", "also\n", "over\n")
+        );
         assert_eq!(node.exited("s", "c", 0).await.code, 5);
         // Everything is in the log as well.
         let log = log(&status.log_path).await;

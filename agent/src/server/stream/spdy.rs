@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
-use self::frame::{Received, Reader, Writer};
+use self::frame::{Reader, Received, Writer};
 use super::{FAREWELL, Frame, Incoming, Outgoing, QUEUE};
 
 /// Streams that a caller may have open; a port-forward has two per connection.

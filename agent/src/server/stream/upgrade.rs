@@ -117,8 +117,10 @@ fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
 mod tests {
     use super::*;
 
-    const SUPPORTED: Supported =
-        Supported { websocket: &["v5.channel.k8s.io", "v4.channel.k8s.io"], spdy: &["v4.channel.k8s.io"] };
+    const SUPPORTED: Supported = Supported {
+        websocket: &["v5.channel.k8s.io", "v4.channel.k8s.io"],
+        spdy: &["v4.channel.k8s.io"],
+    };
 
     fn asked(headers: &[(&'static str, &'static str)]) -> Result<(Response<Body>, Protocol), u16> {
         let mut map = HeaderMap::new();

@@ -127,9 +127,7 @@ fn ordinals_start_where_asked() {
 
 #[test]
 fn updates_go_down_the_ordinals() {
-    let rolling = |rolling: Value| {
-        json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}})
-    };
+    let rolling = |rolling: Value| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}});
     let with = |replicas, spec| set(replicas, spec);
     let all = |rest: Value| {
         let mut spec = rolling(rest);
@@ -187,14 +185,20 @@ fn a_deleted_set_and_a_lost_label() {
 fn claims_come_before_their_pod_and_stale_ones_are_waited_for() {
     let set = set(1, json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}));
     let found = plan(&set, &revisions(), &[], &[], now()).actions;
-    assert!(matches!(&found[..], [Action::Create { claims, .. }] if claims.len() == 1), "{found:?}");
+    assert!(
+        matches!(&found[..], [Action::Create { claims, .. }] if claims.len() == 1),
+        "{found:?}"
+    );
     let going = json!({"metadata": {"name": "data-web-0", "deletionTimestamp": NOW}});
     let going: PersistentVolumeClaim = serde_json::from_value(going).unwrap();
     let found = plan(&set, &revisions(), &[], &[Arc::new(going)], now()).actions;
     assert_eq!(found, []);
     // A pod that waits for a claim somebody has deleted gets it back.
     let found = plan(&set, &revisions(), &pods("0p"), &[], now()).actions;
-    assert!(matches!(&found[..], [Action::Repair { claims, .. }] if claims.len() == 1), "{found:?}");
+    assert!(
+        matches!(&found[..], [Action::Repair { claims, .. }] if claims.len() == 1),
+        "{found:?}"
+    );
 }
 
 #[test]

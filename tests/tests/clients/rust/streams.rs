@@ -49,6 +49,7 @@ pub(super) async fn lead_into_pods(client: &Client) {
     assert!(answer.contains("root:x:0:0"), "{answer}");
     drop((stream, forwarded));
 
-    let gone = delete_and_finalize(api, "talker", &DeleteParams::default());
+    let how = DeleteParams::default();
+    let gone = delete_and_finalize(api, "talker", &how);
     patiently("the pod goes", gone).await.unwrap();
 }

@@ -29,10 +29,22 @@ const LONGEST: usize = 4 << 20;
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    Open { id: u32, headers: Vec<(String, String)>, ends: bool },
-    Data { id: u32, bytes: Bytes, ends: bool },
-    Reset { id: u32 },
-    Ping { id: u32 },
+    Open {
+        id: u32,
+        headers: Vec<(String, String)>,
+        ends: bool,
+    },
+    Data {
+        id: u32,
+        bytes: Bytes,
+        ends: bool,
+    },
+    Reset {
+        id: u32,
+    },
+    Ping {
+        id: u32,
+    },
     GoAway,
     /// Settings, windows, further headers: nothing that has to be done.
     Other,
@@ -180,7 +192,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_frame_ends_the_connection() {
-        for bytes in [&b"GET / HTTP/1.1\r\n"[..], &[0x80, 2, 0, 1, 0, 0, 0, 0], &[0x80, 3, 0, 1, 0, 0, 0, 0]]
+        for bytes in
+            [&b"GET / HTTP/1.1\r\n"[..], &[0x80, 2, 0, 1, 0, 0, 0, 0], &[0x80, 3, 0, 1, 0, 0, 0, 0]]
         {
             assert!(read(bytes).await.is_err(), "{bytes:?}");
         }

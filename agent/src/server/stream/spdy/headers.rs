@@ -103,9 +103,7 @@ impl Encoder {
         }
         let mut block = Vec::with_capacity(plain.len() + 256);
         let before = self.0.total_in();
-        self.0
-            .compress_vec(&plain, &mut block, FlushCompress::Sync)
-            .map_err(io::Error::other)?;
+        self.0.compress_vec(&plain, &mut block, FlushCompress::Sync).map_err(io::Error::other)?;
         // A flushed block is at most a few bytes longer than what is in it.
         if (self.0.total_in() - before) as usize != plain.len() {
             return Err(malformed("a header block does not fit"));
