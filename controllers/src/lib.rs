@@ -92,8 +92,8 @@ mod resource_quota;
 mod root_ca;
 mod scale_target;
 mod service_account;
-mod stateful_set;
 mod start;
+mod stateful_set;
 mod token_cleaner;
 mod ttl_after_finished;
 mod volume_binding;
@@ -117,8 +117,8 @@ use replication::{Replicated, Replication};
 use root_ca::RootCa;
 use service_account::ServiceAccounts;
 use service_account::tokens::{self, Tokens};
-use stateful_set::StatefulSets;
 use start::Start;
+use stateful_set::StatefulSets;
 use workload::owned::OwnedPods;
 
 /// What can be set about the controllers.

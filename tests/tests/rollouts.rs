@@ -40,7 +40,7 @@ spec:
       containers:
       - name: web
         image: test/web:VERSION
-        env: [{name: VERSION, value: VERSION}]
+        env: [{name: RELEASE, value: VERSION}]
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
         lifecycle: {preStop: {sleep: {seconds: 8}}}
@@ -80,7 +80,7 @@ fn a_rolling_update_under_load_loses_no_request() {
     let asks = |version: &str| {
         wait::eventually(&format!("{version} answers"), PATIENCE, || {
             let answer = http::get(&address, "/").map_err(|error| format!("{error:#}"))?;
-            let told = format!("env VERSION={version}");
+            let told = format!("env RELEASE={version}");
             if answer.body.lines().any(|line| line == told) { Ok(()) } else { Err(answer.body) }
         });
     };

@@ -221,8 +221,10 @@ async fn names_that_are_taken_and_sets_left_behind() {
 
     // Without its owner the ReplicaSet keeps its pods; an owner made again takes it over.
     let api = cluster.api::<Deployment>("default");
-    let mut orphan = DeleteParams::default();
-    orphan.propagation_policy = Some(PropagationPolicy::Orphan);
+    let orphan = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
     api.delete("web", &orphan).await.unwrap();
     eventually("the owner goes", || async {
         match api.get_opt("web").await {
