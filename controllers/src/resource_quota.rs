@@ -36,6 +36,12 @@ const RESYNC: Duration = Duration::from_secs(300);
 /// How long to wait at most for the watch to show what was written.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
+/// Whether the limits in the status are those that are wished.
+fn promised(quota: &ResourceQuota) -> bool {
+    let wished = quota.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    quota.status.as_ref().and_then(|status| status.hard.as_ref()) == wished
+}
+
 /// Everything a reconcile needs.
 #[derive(Clone)]
 pub(crate) struct ResourceQuotas {
@@ -66,8 +72,9 @@ impl ResourceQuotas {
             if now.is_none() {
                 watching.written.forget(&key);
             }
-            // Its status changes with every object: only a new wish is a reason to add up.
-            if before.is_none_or(|before| before.spec != quota.spec) {
+            // Its status changes with every object: only a new wish is a reason to add up, or
+            // limits that are not those of the wish.
+            if before.is_none_or(|before| before.spec != quota.spec) || !promised(quota) {
                 watching.queue.add(key);
             }
         });

@@ -5,6 +5,7 @@ import functools
 import itertools
 import unittest
 
+import kube
 from kube import Api, Refused
 from kubelet import PLAY, Kubelet
 
@@ -76,6 +77,24 @@ class Behaviours(unittest.TestCase):
     def gone(self, resource, name):
         with self.refused(404):
             resource.get(name)
+
+
+def not_shown(why):
+    """Marks a behaviour that the server lacks. It is tried all the same: the mark has to go when it
+    is there."""
+    def mark(test):
+        @functools.wraps(test)
+        def attempt(self):
+            patience, kube.PATIENCE = kube.PATIENCE, 1
+            try:
+                test(self)
+            except (AssertionError, Refused):
+                self.skipTest(why)
+            finally:
+                kube.PATIENCE = patience
+            self.fail("this behaviour is shown: its mark can go")
+        return attempt
+    return mark
 
 
 def pod(name=None, *, labels=None, play=None, node=None, image="registry.example/pause:1", **spec):

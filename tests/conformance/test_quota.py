@@ -203,7 +203,8 @@ class LimitRanges(Behaviours):
                 "name": "main", "image": "registry.example/pause:1", "resources": given}])
         made = self.pods.create(partial("partial", requests={"cpu": "200m"},
                                         limits={"memory": "450Mi"}))
-        self.assertEqual(resources(made), {"requests": {"cpu": "200m", "memory": "200Mi"},
+        # A request that is missing is the limit before it is the default of the range.
+        self.assertEqual(resources(made), {"requests": {"cpu": "200m", "memory": "450Mi"},
                                            "limits": {"cpu": "300m", "memory": "450Mi"}})
         with self.refused(403, "minimum cpu usage per Container is 50m"):
             self.pods.create(partial("tiny", requests={"cpu": "10m"}))

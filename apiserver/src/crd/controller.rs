@@ -120,9 +120,9 @@ impl Controller {
         }
         self.cleaned.retain(|_, cleanup| !cleanup.is_finished());
         self.checked.retain(|name, _| names.contains(name));
-        for n in 0..all.len() {
+        for (n, name) in names.iter().enumerate() {
             let outcome = self.one(&mut all, n).await;
-            passed &= done(&names[n], outcome);
+            passed &= done(name, outcome);
         }
         passed
     }

@@ -161,7 +161,11 @@ mod tests {
             assert_eq!(read(text, validation), Ok((want.clone(), problems)), "{text}");
         }
         for (text, wanted) in [
-            ("a:\n  b: 1\n  b: 2\n", "error strict decoding YAML: "),
+            (
+                "a:\n  b: 1\n  b: 2\n",
+                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  \
+                 line 3: key \"b\" already set in map",
+            ),
             ("{\"a\": 1, \"a\": 2}", "error strict decoding YAML: duplicate field \"a\""),
             ("a: [", "error decoding YAML: "),
             ("- a\n", "error decoding YAML: "),

@@ -10,7 +10,7 @@ use crate::authn;
 use crate::context::{Context, now};
 use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
-use crate::request::{Request, payload};
+use crate::request::{Request, negotiate, payload};
 use crate::response::{Handled, json as answer, with_warnings};
 use crate::writing::{Part, Write, judge};
 
@@ -19,6 +19,8 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
     if target.resource.kind == "Binding" {
         return bind(context, target, request).await;
     }
+    let accept = request.header(http::header::ACCEPT);
+    negotiate::accepted_without_columns(accept, target.has_protobuf())?;
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
     let body = payload::read_json(request).await?;
     let decoded = decode::decode(&target.resource, &body)?;

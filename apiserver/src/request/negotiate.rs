@@ -59,6 +59,26 @@ pub(crate) fn accepted(accept: Option<&str>, protobuf: bool) -> Result<Accepted,
     pick(accept, protobuf, false).ok_or_else(|| Status::not_acceptable(PRODUCES))
 }
 
+/// [`accepted`] for what has no columns, and so cannot be a Table.
+///
+/// # Errors
+/// 406 if there is none.
+pub(crate) fn accepted_without_columns(
+    accept: Option<&str>,
+    protobuf: bool,
+) -> Result<Accepted, Status> {
+    let clauses = accept.unwrap_or_default().split(',');
+    // A clause that asks for a Table is passed over, as one that nobody knows.
+    let others: Vec<_> = clauses
+        .filter(|clause| clause.split(';').all(|param| param.trim() != "as=Table"))
+        .collect();
+    match accept {
+        Some(_) if others.is_empty() => Err(Status::not_acceptable(PRODUCES)),
+        Some(_) => accepted(Some(&others.join(",")), protobuf),
+        None => accepted(None, protobuf),
+    }
+}
+
 /// [`accepted`] for a watch.
 ///
 /// # Errors
@@ -173,6 +193,20 @@ pub(crate) fn is_apply(content_type: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_review_is_no_table() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        for (accept, code) in [
+            (None, 0),
+            (Some("application/json"), 0),
+            (Some(table), 406),
+            (Some("application/json;as=Table;v=v1;g=meta.k8s.io, application/json"), 0),
+        ] {
+            let got = accepted_without_columns(accept, true);
+            assert_eq!(got.err().map_or(0, |status| status.code), code, "{accept:?}");
+        }
+    }
 
     #[test]
     fn what_is_accepted() {

@@ -106,7 +106,7 @@ pub(crate) fn yaml_with_duplicates(body: &[u8]) -> Result<(Value, Vec<String>), 
     let strict = serde_saphyr::options! { legacy_octal_numbers: true };
     let error = match serde_saphyr::from_str_with_options(text, strict) {
         Ok(value) => return Ok((value, Vec::new())),
-        Err(error) => error.to_string(),
+        Err(error) => occurs_twice(&error),
     };
     let lenient = serde_saphyr::options! {
         legacy_octal_numbers: true,
@@ -114,6 +114,18 @@ pub(crate) fn yaml_with_duplicates(body: &[u8]) -> Result<(Value, Vec<String>), 
     };
     let read = serde_saphyr::from_str_with_options(text, lenient);
     read.map(|value| (value, vec![error])).map_err(|error| refuse(error.to_string()))
+}
+
+/// In the words that clients look for; other errors are repeated by the lenient reading.
+fn occurs_twice(error: &serde_saphyr::Error) -> String {
+    match error.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } => format!(
+            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {} already set in map",
+            location.line(),
+            api::field::go_quote(key)
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// Translates one YAML document into JSON text.

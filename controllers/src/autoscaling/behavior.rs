@@ -128,7 +128,7 @@ pub(super) fn tolerance(spec: &HorizontalPodAutoscalerSpec, up: bool) -> f64 {
     let behavior = spec.behavior.as_ref();
     let rules = behavior.and_then(|b| if up { b.scale_up.as_ref() } else { b.scale_down.as_ref() });
     let given = rules.and_then(|rules| rules.tolerance.as_ref());
-    given.and_then(|quantity| super::quantity::number(quantity)).unwrap_or(0.1)
+    given.and_then(super::quantity::number).unwrap_or(0.1)
 }
 
 /// Limits a recommendation and notes it.

@@ -58,5 +58,10 @@ async fn use_is_added_up_as_objects_come_and_go() {
         "pods": null}}}));
     quotas.patch("all", &PatchParams::default(), &hard).await.unwrap();
     used(&cluster, "all", json!({"configmaps": "1"})).await;
+
+    // Limits that somebody else writes into the status do not stay.
+    let other = Patch::Merge(json!({"status": {"hard": {"configmaps": "7"}}}));
+    quotas.patch_status("all", &PatchParams::default(), &other).await.unwrap();
+    used(&cluster, "all", json!({"configmaps": "1"})).await;
     cluster.stop().await;
 }

@@ -86,7 +86,7 @@ async fn names_that_are_taken_are_told_and_freed() {
     let mut second = named("bars", "Bar");
     second["spec"]["names"]["shortNames"] = json!(["fo"]);
     server.post(DEFINITIONS, &second).await.expect(201);
-    let told = until(&server, "bars.gold.io", |d| condition(d, "NamesAccepted") != "").await;
+    let told = until(&server, "bars.gold.io", |d| !condition(d, "NamesAccepted").is_empty()).await;
     assert_eq!(condition(&told, "NamesAccepted"), "False");
     assert_eq!(condition(&told, "Established"), "False");
     assert_eq!(told["status"]["conditions"][0]["reason"], "ShortNamesConflict");
@@ -110,7 +110,7 @@ async fn groups_of_kubernetes_are_told_of_their_approval() {
     own["metadata"]["annotations"] = json!({"api-approved.kubernetes.io": "unapproved, a test"});
     define(&server, &own).await;
     let conformant = "KubernetesAPIApprovalPolicyConformant";
-    let told = until(&server, "foos.gold.k8s.io", |d| condition(d, conformant) != "").await;
+    let told = until(&server, "foos.gold.k8s.io", |d| !condition(d, conformant).is_empty()).await;
     assert_eq!(condition(&told, conformant), "False");
 }
 
