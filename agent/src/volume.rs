@@ -7,9 +7,11 @@
 //! sees half of an update. All functions here block: the worker calls them on the blocking pool.
 
 pub(crate) mod atomic;
+pub(crate) mod claim;
 mod clean;
 mod host_path;
 pub(crate) mod mounts;
+mod ownership;
 pub(crate) mod payload;
 
 use std::io;
@@ -25,6 +27,7 @@ use crate::translate::env::References;
 use crate::translate::field::Placement;
 use crate::translate::{resources, security};
 
+use claim::Backing;
 pub(crate) use clean::remove;
 
 /// Why a volume could not be made.
@@ -38,6 +41,10 @@ pub(crate) enum VolumeError {
     Nul { path: String },
     #[error("volumes of this kind are not supported by this node")]
     Unsupported,
+    #[error("nothing is known of what is behind the claim")]
+    NoBacking,
+    #[error("path {path:?} does not exist or is not a directory")]
+    LocalPath { path: PathBuf },
     #[error("medium Memory needs the right to mount a tmpfs, which this host does not give")]
     NoTmpfs,
     #[error("volume {name:?} does not exist in the pod")]
@@ -155,7 +162,43 @@ fn set_up_one(
     if let Some(source) = &volume.host_path {
         return host_path::check(source);
     }
+    if let Some(of) = claim::of_volume(pod, volume) {
+        let backing = references.claims.get(&volume.name).ok_or(VolumeError::NoBacking)?;
+        return claimed(pod, &path, backing, of.read_only);
+    }
     Err(VolumeError::Unsupported)
+}
+
+/// Puts a link to what is behind a claim where the pod's volume is.
+fn claimed(pod: &Pod, path: &Path, backing: &Backing, read_only: bool) -> Result<(), VolumeError> {
+    let target = match backing {
+        Backing::HostPath(source) => {
+            host_path::check(source)?;
+            Path::new(&source.path)
+        }
+        Backing::Local(target) => {
+            if !target.is_dir() {
+                return Err(VolumeError::LocalPath { path: target.clone() });
+            }
+            if let Some(group) = security::fs_group(pod).filter(|_| !read_only) {
+                ownership::give(target, group, security::changes_on_root_mismatch(pod))?;
+            }
+            target
+        }
+    };
+    if std::fs::read_link(path).is_ok_and(|linked| linked == target) {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_dir(parent, 0o755)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(VolumeError::file("remove", path)(error));
+        }
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, path).map_err(VolumeError::file("link", path))
 }
 
 /// An empty directory that everyone may write to; in memory, up to `size` bytes, if asked.
@@ -279,6 +322,53 @@ mod tests {
         }
     }
 
+    #[test]
+    fn claims_are_linked_and_what_is_behind_them_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = PodDir::new(temp.path(), "uid");
+        let (local, made) = (temp.path().join("local"), temp.path().join("made"));
+        let claim = |name: &str, read_only: bool| {
+            let source = json!({"claimName": "c", "readOnly": read_only});
+            json!({"name": name, "persistentVolumeClaim": source})
+        };
+        let mounted = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
+        let mut part = mounted("l");
+        part["subPath"] = json!("part");
+        let pod = pod(json!({
+            "securityContext": {"fsGroup": 4242},
+            "containers": [{"name": "c", "volumeMounts": [mounted("l"), part, mounted("h")]}],
+            "volumes": [claim("l", false), claim("h", true)],
+        }));
+        let source = json!({"path": made, "type": "DirectoryOrCreate"});
+        let claims = [
+            ("l".to_owned(), Backing::Local(local.clone())),
+            ("h".to_owned(), Backing::HostPath(serde_json::from_value(source).unwrap())),
+        ];
+        let references = References { claims: claims.into(), ..References::default() };
+        let error = set_up(&pod, &dir, &references, &placement()).unwrap_err().to_string();
+        assert!(error.ends_with("does not exist or is not a directory"), "{error}");
+
+        std::fs::create_dir(&local).unwrap();
+        std::fs::write(local.join("data"), "keep").unwrap();
+        for _ in 0..2 {
+            set_up(&pod, &dir, &references, &placement()).expect("tests run as root");
+        }
+        let group = std::os::unix::fs::MetadataExt::gid;
+        assert_eq!(group(&std::fs::metadata(local.join("data")).unwrap()), 4242);
+        assert_eq!(group(&std::fs::metadata(&made).unwrap()), 0, "a host's path is left as it is");
+        let container = &pod.spec.as_ref().unwrap().containers[0];
+        let mounts = mounts::of_container(&pod, container, &dir, &[]).unwrap();
+        assert_eq!((&mounts[0].source, mounts[0].read_only), (&local, false));
+        assert_eq!((&mounts[2].source, mounts[2].read_only), (&made, true));
+        std::fs::write(mounts[1].source.join("seen"), "").unwrap();
+        assert!(local.join("part/seen").exists());
+
+        remove(&dir).unwrap();
+        assert!(!dir.root().exists());
+        assert_eq!(std::fs::read_to_string(local.join("data")).unwrap(), "keep");
+        assert!(local.join("part/seen").exists() && made.exists());
+    }
+
     fn is_in_memory(path: &Path) -> bool {
         /// `TMPFS_MAGIC` of linux/magic.h.
         const TMPFS: u64 = 0x0102_1994;
@@ -304,7 +394,7 @@ mod tests {
             References {
                 config_maps: [("m".into(), Arc::new(serde_json::from_value(map).unwrap()))].into(),
                 secrets: [("s".into(), Arc::new(serde_json::from_value(secret).unwrap()))].into(),
-                tokens: Default::default(),
+                ..References::default()
             }
         };
         let path = |name: &str| dir.root().join("volumes").join(name);

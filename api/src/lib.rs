@@ -26,6 +26,7 @@ pub mod field;
 pub mod lifecycle;
 pub mod meta;
 pub mod names;
+pub mod node_selector;
 pub mod openapi;
 pub mod owner;
 pub mod patch;

@@ -39,6 +39,7 @@
 //! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
 //! | [`volume_binding`] | claims have volumes, and volumes are free when their claim is gone |
 //! | [`local_path`] | claims of the default class get a folder of their node |
+//! | [`ephemeral_volume`] | pods with `ephemeral` volumes have the claims for them |
 //! | [`protection`] | deleted claims and volumes go when nobody uses them |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
@@ -75,6 +76,7 @@ mod deployment;
 mod disruption;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
+mod ephemeral_volume;
 mod events;
 mod garbage;
 mod informer;
@@ -295,7 +297,7 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     more.nodes_and_tokens(&mut nodes);
     more.mirroring(&mut services, &mut endpoints, &mut slices);
     more.autoscaling(&pods);
-    more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &pods, &nodes);
+    more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &mut pods, &nodes);
     more.policy(&mut pods, &controllers, &replica_sets, &deployments, &stateful_sets);
 
     // Nothing is decided on half a list.

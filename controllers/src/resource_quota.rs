@@ -1,14 +1,16 @@
 //! ResourceQuota: adds up what the objects of a namespace cost.
 //!
 //! The API server charges a quota when it admits an object; this controller gives back what is gone
-//! and corrects what drifted: it lists the kinds a quota speaks of and writes the sum. It is told of
-//! changes by the garbage collector's watches, which see every kind. [`plan`] knows which kinds a
-//! quota is about.
+//! and corrects what drifted: it lists the kinds a quota speaks of and writes the sum. Not at once:
+//! between the charge and the commit of an object the sum is too low, and to believe it would let
+//! more in than the quota allows. It is told of changes by the garbage collector's watches, which see
+//! every kind. [`plan`] knows which kinds a quota is about.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/policy/resource-quotas/>.
 
 mod plan;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +20,9 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt, discovery};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::garbage::Garbage;
 use crate::informer::{Cache, Informer, Key};
@@ -33,6 +37,9 @@ pub(crate) const NAME: &str = "resourcequota-controller";
 const GATHER: Duration = Duration::from_millis(200);
 /// Everything is added up again this often.
 const RESYNC: Duration = Duration::from_secs(300);
+/// From a charge until what was charged for is there to be listed, or has failed. Until then a sum
+/// that is lower than the charges says nothing.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long to wait at most for the watch to show what was written.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
@@ -48,6 +55,8 @@ pub(crate) struct ResourceQuotas {
     client: Client,
     quotas: Cache<ResourceQuota>,
     written: Arc<Written>,
+    /// When the use of a quota was last seen changing.
+    charged: Arc<Mutex<HashMap<Key, Instant>>>,
     queue: Arc<WorkQueue<Key>>,
 }
 
@@ -63,6 +72,7 @@ impl ResourceQuotas {
             client,
             quotas: quotas.cache(),
             written: Arc::default(),
+            charged: Arc::default(),
             queue: Arc::new(WorkQueue::new()),
         };
         let watching = this.clone();
@@ -71,6 +81,9 @@ impl ResourceQuotas {
             let key = Key::of(&**quota);
             if now.is_none() {
                 watching.written.forget(&key);
+                watching.charged.lock().remove(&key);
+            } else if before.is_some_and(|before| before.status != quota.status) {
+                watching.charged.lock().insert(key.clone(), Instant::now());
             }
             // Its status changes with every object: only a new wish is a reason to add up, or
             // limits that are not those of the wish.
@@ -103,6 +116,8 @@ impl ResourceQuotas {
         if !self.written.is_shown(&*quota) {
             return Ok(Next::After(SHOWN_WITHIN));
         }
+        let settled =
+            self.charged.lock().get(&key).is_none_or(|charged| charged.elapsed() >= SETTLED);
         let object = json!(*quota);
         let mut costs = Vec::new();
         for resource in plan::counted(&object) {
@@ -113,6 +128,9 @@ impl ResourceQuotas {
             }
         }
         let status = plan::status(&object, &costs);
+        if !settled && plan::lowers(&object["status"], &status) {
+            return Ok(Next::After(SETTLED));
+        }
         if object["status"] != status {
             self.write(&quota, &status).await?;
         }

@@ -26,6 +26,7 @@ use crate::autoscaling::{self, Autoscaling};
 use crate::cron_job::{self, CronJobs};
 use crate::disruption::{self, Disruption};
 use crate::endpoint_slice_mirroring::{self, Mirroring};
+use crate::ephemeral_volume::{self, EphemeralVolumes};
 use crate::events::Recorder;
 use crate::garbage::Garbage;
 use crate::informer::Informer;
@@ -135,7 +136,7 @@ impl<'a> Start<'a> {
         place: Option<&LocalPath>,
         claims: &mut Informer<PersistentVolumeClaim>,
         volumes: &mut Informer<PersistentVolume>,
-        pods: &Informer<Pod>,
+        pods: &mut Informer<Pod>,
         nodes: &Informer<Node>,
     ) {
         let mut classes = self.informer::<StorageClass>();
@@ -145,7 +146,10 @@ impl<'a> Start<'a> {
             let sources = local_path::Sources { claims, volumes, classes: &classes, nodes };
             Provisioner::new(self.client.clone(), place.clone(), sources, self.recorder)
         });
+        let ephemeral = EphemeralVolumes::new(self.client.clone(), pods, claims, self.recorder);
         self.begin(classes);
+        let queue = ephemeral.queue().clone();
+        self.serve(ephemeral_volume::NAME, &queue, 1, move |key| ephemeral.clone().reconcile(key));
         let queue = binder.queue().clone();
         // One worker: two claims that want one volume come one after the other.
         self.serve(volume_binding::NAME, &queue, 1, move |work| binder.clone().reconcile(work));

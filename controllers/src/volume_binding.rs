@@ -21,6 +21,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Client, ResourceExt};
 
 use self::plan::{Around, ClaimStep, VolumeStep};
+use crate::ephemeral_volume;
 use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
@@ -243,6 +244,8 @@ impl VolumeBinding {
 fn uses(pod: &Pod, claim: &str) -> bool {
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
     volumes.into_iter().flatten().any(|volume| {
-        volume.persistent_volume_claim.as_ref().is_some_and(|source| source.claim_name == claim)
+        let source = volume.persistent_volume_claim.as_ref();
+        source.is_some_and(|source| source.claim_name == claim)
+            || (volume.ephemeral.is_some() && ephemeral_volume::claim_name(pod, volume) == claim)
     })
 }

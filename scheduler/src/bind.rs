@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 
 use crate::pod::PodInfo;
@@ -29,9 +29,20 @@ pub(crate) enum BindError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// What the pod needs is not there, in the words of its condition.
+    #[error("{reason}")]
+    Unschedulable { reason: String },
     /// No answer in time; it may have happened all the same.
     #[error("{operation} of pod {namespace}/{name} got no answer in {DEADLINE:?}")]
     Timeout { operation: &'static str, namespace: String, name: String },
+}
+
+impl BindError {
+    /// Whether somebody else has changed the object meanwhile.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Request { source, .. }
+            if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 409))
+    }
 }
 
 /// Binds `pod` to `node`: `POST …/pods/{name}/binding`.
@@ -58,12 +69,14 @@ pub(crate) async fn bind(client: &Client, pod: &PodInfo, node: &str) -> Result<(
     finish("binding", pod, request).await.map(|_| ())
 }
 
-/// Writes the `PodScheduled=False` condition that says why the pod waits.
+/// Writes the `PodScheduled=False` condition that says why the pod waits, and the node on which room
+/// is being made for it.
 pub(crate) async fn refuse(
     client: &Client,
     pod: &PodInfo,
     reason: &str,
     message: &str,
+    nominated: Option<&str>,
 ) -> Result<(), BindError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let mut condition = json!({
@@ -74,14 +87,45 @@ pub(crate) async fn refuse(
     }
     let patch = json!({
         "metadata": {"uid": &*pod.uid.0},
-        "status": {"conditions": [condition]},
+        "status": {"conditions": [condition], "nominatedNodeName": nominated},
     });
     let params = PatchParams::default();
     let patch = Patch::Strategic(patch);
     finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
 }
 
-async fn finish<T>(
+/// Takes a pod away to make room: writes the `DisruptionTarget` condition that says so, then deletes
+/// the pod with the grace it asks for.
+pub(crate) async fn evict(
+    client: &Client,
+    victim: &PodInfo,
+    scheduler: &str,
+) -> Result<(), BindError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &victim.namespace);
+    let condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+        "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),
+        "lastTransitionTime": Time(Timestamp::now()),
+    });
+    let patch = Patch::Strategic(json!({
+        "metadata": {"uid": &*victim.uid.0},
+        "status": {"conditions": [condition]},
+    }));
+    let params = PatchParams::default();
+    finish("status patch", victim, api.patch_status(&victim.name, &params, &patch)).await?;
+    let params = DeleteParams {
+        // Not another pod that took the name.
+        preconditions: Some(Preconditions {
+            uid: Some(victim.uid.0.to_string()),
+            ..Preconditions::default()
+        }),
+        ..DeleteParams::default()
+    };
+    finish("deletion", victim, api.delete(&victim.name, &params)).await.map(|_| ())
+}
+
+/// Waits for the answer to a request that is made for `pod`.
+pub(crate) async fn finish<T>(
     operation: &'static str,
     pod: &PodInfo,
     request: impl Future<Output = kube::Result<T>>,

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::Config;
+use crate::affinity::Labels;
 use crate::bind::{self, BindError};
 use crate::cache::Cache;
 use crate::decide::{Rotation, decide};
@@ -28,8 +29,12 @@ use crate::events::Recorder;
 use crate::framework::{Change, Framework};
 use crate::node::Offer;
 use crate::pod::{PodInfo, PodUid};
+use crate::preemption::Budgets;
 use crate::queue::Queue;
+use crate::volumes::{self, Chosen};
 use crate::watch::{self, Heard};
+
+mod preempt;
 
 const HEARD: usize = 1024;
 
@@ -39,20 +44,31 @@ struct Bound {
     outcome: Result<(), BindError>,
 }
 
+/// Which lists have been heard.
+#[derive(Debug, Default, Clone, Copy)]
+struct Listed {
+    pods: bool,
+    nodes: bool,
+    namespaces: bool,
+    budgets: bool,
+}
+
 struct Cycle {
     config: Config,
     client: Client,
     framework: Framework,
     cache: Cache,
+    budgets: Budgets,
     queue: Queue,
     rotation: Rotation,
     recorder: Recorder,
     tracker: TaskTracker,
+    shutdown: CancellationToken,
     slots: Arc<Semaphore>,
     bound: mpsc::Sender<Bound>,
-    /// Nothing is decided before both lists have been heard: a node that is not known yet must not
+    /// Nothing is decided before all lists have been heard: a node that is not known yet must not
     /// make a pod wait, and a pod that is not known yet must not be ignored in the sums.
-    listed: (bool, bool),
+    listed: Listed,
 }
 
 pub(crate) async fn run(config: Config, client: Client, shutdown: CancellationToken) {
@@ -66,12 +82,14 @@ pub(crate) async fn run(config: Config, client: Client, shutdown: CancellationTo
         recorder: Recorder::start(client.clone(), config.scheduler_name.clone(), &tracker),
         framework: Framework::default(),
         cache: Cache::default(),
+        budgets: Budgets::default(),
         queue: Queue::new(config.unschedulable_timeout),
         rotation: Rotation::new(u64::from(std::process::id())),
         slots: Arc::new(Semaphore::new(config.parallel_binds)),
         tracker: tracker.clone(),
+        shutdown: shutdown.clone(),
         bound: bound_tx,
-        listed: (false, false),
+        listed: Listed::default(),
         client,
         config,
     };
@@ -111,7 +129,8 @@ pub(crate) async fn run(config: Config, client: Client, shutdown: CancellationTo
 
 impl Cycle {
     fn is_ready(&self) -> bool {
-        self.listed == (true, true) && self.queue.is_ready()
+        let Listed { pods, nodes, namespaces, budgets } = self.listed;
+        pods && nodes && namespaces && budgets && self.queue.is_ready()
     }
 
     fn hear(&mut self, heard: Heard) {
@@ -125,10 +144,13 @@ impl Cycle {
                 for pod in pods {
                     self.pod(pod);
                 }
-                self.listed.0 = true;
+                self.listed.pods = true;
             }
             Heard::Node(name, offer) => self.node(&name, *offer),
-            Heard::NodeGone(name) => self.cache.remove_node(&name),
+            Heard::NodeGone(name) => {
+                self.cache.remove_node(&name);
+                self.wake(Change::NodeRemoved);
+            }
             Heard::Nodes(nodes) => {
                 let lost: Vec<Arc<str>> = self
                     .cache
@@ -142,7 +164,24 @@ impl Cycle {
                 for (name, offer) in nodes {
                     self.node(&name, offer);
                 }
-                self.listed.1 = true;
+                self.listed.nodes = true;
+            }
+            Heard::Budget(uid, budget) => drop(self.budgets.0.insert(uid, *budget)),
+            Heard::BudgetGone(uid) => drop(self.budgets.0.remove(&uid)),
+            Heard::Budgets(all) => {
+                self.budgets = Budgets(all.into_iter().collect());
+                self.listed.budgets = true;
+            }
+            Heard::Namespace(name, labels) => {
+                if self.cache.set_namespace(name, labels) {
+                    self.wake(Change::NamespaceLabels);
+                }
+            }
+            Heard::NamespaceGone(name) => self.cache.remove_namespace(&name),
+            Heard::Namespaces(all) => {
+                self.cache.set_namespaces(all.into_iter().collect());
+                self.listed.namespaces = true;
+                self.wake(Change::NamespaceLabels);
             }
         }
     }
@@ -153,19 +192,31 @@ impl Cycle {
         }
         if let Some(node) = pod.node_name.clone() {
             self.queue.remove(&pod.uid);
+            let new = (!self.cache.holds(&pod.uid)).then(|| pod.beside());
             self.cache.see(pod, &node);
+            if let Some(beside) = new {
+                self.wake_beside(&beside);
+            }
             return;
         }
         let ours = pod.scheduler_name == self.config.scheduler_name;
         if !ours || pod.deleting || !pod.demands.gates.is_empty() {
             self.queue.remove(&pod.uid);
+            self.cache.withdraw(&pod.uid);
         } else if !self.cache.is_assumed(&pod.uid) {
+            if let Some(node) = pod.nominated.clone()
+                && !self.queue.contains(&pod.uid)
+            {
+                // Room that was made before a restart is still being kept.
+                self.cache.nominate(pod.clone(), &node);
+            }
             self.queue.upsert(pod);
         }
     }
 
     fn pod_gone(&mut self, uid: &PodUid) {
         self.queue.remove(uid);
+        self.cache.withdraw(uid);
         if self.cache.remove_pod(uid) {
             self.wake(Change::PodRemoved);
         }
@@ -182,7 +233,15 @@ impl Cycle {
     }
 
     fn wake(&mut self, change: Change) {
-        self.queue.wake(&self.framework, change, Instant::now());
+        self.queue.wake(&self.framework, change, Instant::now(), |_| true);
+    }
+
+    /// A pod came to a node: wakes those that want to be with its like.
+    fn wake_beside(&mut self, (namespace, labels): &(String, Arc<Labels>)) {
+        let namespaces = self.cache.namespaces();
+        self.queue.wake(&self.framework, Change::PodAdded, Instant::now(), |waiting| {
+            waiting.looks_for(namespace, labels, namespaces)
+        });
     }
 
     fn schedule_one(&mut self, permit: tokio::sync::OwnedSemaphorePermit) {
@@ -191,10 +250,24 @@ impl Cycle {
             Ok(node) => {
                 debug!(namespace = pod.namespace, name = pod.name, %node, "node chosen");
                 self.cache.assume(pod.clone(), &node);
+                self.wake_beside(&pod.beside());
                 let (client, bound) = (self.client.clone(), self.bound.clone());
                 let recorder = self.recorder.clone();
+                let (chosen, stop) = (self.chosen(&pod, &node), self.shutdown.clone());
+                // A volume may take minutes: that must not hold up the pods that need none.
+                let permit = chosen.is_none().then_some(permit);
                 self.tracker.spawn(async move {
-                    let outcome = bind::bind(&client, &pod, &node).await;
+                    let outcome = match chosen {
+                        None => bind::bind(&client, &pod, &node).await,
+                        Some(chosen) => tokio::select! {
+                            outcome = volumes::ready(&client, &pod, &chosen) => match outcome {
+                                Ok(()) => bind::bind(&client, &pod, &node).await,
+                                Err(error) => Err(error),
+                            },
+                            // The next scheduler waits for it.
+                            () = stop.cancelled() => return,
+                        },
+                    };
                     drop(permit);
                     if outcome.is_ok() {
                         let message = format!(
@@ -207,8 +280,41 @@ impl Cycle {
                     bound.send(Bound { pod, outcome }).await.ok();
                 });
             }
-            Err(diagnosis) => self.refuse(&pod, &diagnosis, permit),
+            Err(mut diagnosis) => {
+                self.preempt(&pod, &mut diagnosis);
+                self.refuse(&pod, &diagnosis, permit);
+            }
         }
+    }
+
+    /// What is to be known of the node where volumes of the pod have to be, if it has claims.
+    fn chosen(&self, pod: &PodInfo, node: &Arc<str>) -> Option<Chosen> {
+        if pod.claims.is_empty() {
+            return None;
+        }
+        let offer = self.cache.node(node).and_then(|node| node.offer.as_ref());
+        let labels = offer.map(|offer| offer.labels.clone()).unwrap_or_default();
+        Some(Chosen { name: node.to_string(), labels })
+    }
+
+    /// The pod's claims keep it from being bound: it is tried again after a while.
+    fn wait_for_claims(&mut self, pod: &Arc<PodInfo>, reason: &str) {
+        let nodes = self.cache.node_names().count();
+        let message = format!("0/{nodes} nodes are available: {reason}.");
+        self.cache.forget(&pod.uid);
+        self.queue.failed(&pod.uid, Instant::now());
+        self.wake(Change::PodRemoved);
+        self.recorder.warning(pod, "FailedScheduling", message.clone());
+        let said = ("Unschedulable".to_owned(), message);
+        if pod.refused.as_ref() == Some(&said) {
+            return;
+        }
+        let (client, pod) = (self.client.clone(), pod.clone());
+        self.tracker.spawn(async move {
+            if let Err(error) = bind::refuse(&client, &pod, &said.0, &said.1, None).await {
+                debug!(%error, "condition not written");
+            }
+        });
     }
 
     fn refuse(
@@ -222,13 +328,16 @@ impl Cycle {
         self.queue.refused(&pod.uid, diagnosis.refused_by, Instant::now());
         self.recorder.warning(pod, "FailedScheduling", message.clone());
         let said = ("Unschedulable".to_owned(), message);
-        if pod.refused.as_ref() == Some(&said) {
+        let nominated = self.cache.nomination(&pod.uid).cloned();
+        if pod.refused.as_ref() == Some(&said) && pod.nominated == nominated {
             return;
         }
         let (client, pod) = (self.client.clone(), pod.clone());
         self.tracker.spawn(async move {
             let _permit = permit;
-            if let Err(error) = bind::refuse(&client, &pod, &said.0, &said.1).await {
+            if let Err(error) =
+                bind::refuse(&client, &pod, &said.0, &said.1, nominated.as_deref()).await
+            {
                 // The event has said it; the next attempt writes the condition again.
                 debug!(%error, "condition not written");
             }
@@ -244,6 +353,7 @@ impl Cycle {
                 self.queue.remove(&pod.uid);
                 self.cache.forget(&pod.uid);
             }
+            Err(BindError::Unschedulable { reason }) => self.wait_for_claims(&pod, &reason),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 warn!(

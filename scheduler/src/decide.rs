@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::diagnosis::Diagnosis;
-use crate::framework::Framework;
-use crate::node::{NodeInfo, Offer};
+use crate::filters::Filters;
+use crate::framework::{Candidate, Framework, Prepared};
+use crate::node::NodeInfo;
 use crate::plugins::NodeAffinity;
 use crate::pod::PodInfo;
 
@@ -66,33 +67,41 @@ pub fn decide(
     if let [(node, _)] = feasible.as_slice() {
         return Ok(node.name.clone());
     }
-    let totals = score(framework, pod, &feasible);
+    let totals = score(framework, cache, pod, &feasible);
     let best = totals.iter().copied().max().expect("at least two nodes are feasible");
     let tied: Vec<usize> = (0..totals.len()).filter(|at| totals[*at] == best).collect();
     let chosen = tied[rotation.below(tied.len())];
     Ok(feasible[chosen].0.name.clone())
 }
 
-type Candidate<'a> = (&'a NodeInfo, &'a Offer);
-
 fn find<'a>(
-    framework: &Framework,
+    framework: &'a Framework,
     cache: &'a Cache,
-    pod: &PodInfo,
+    pod: &'a PodInfo,
     rotation: &mut Rotation,
 ) -> Result<Vec<Candidate<'a>>, Diagnosis> {
     let nodes = cache.nodes();
     let mut diagnosis =
         Diagnosis { never_preempts: pod.demands.never_preempts, ..Diagnosis::default() };
+    let mut filters = Filters::prepare(framework, cache, pod);
+    // Room was made for it here: no other node needs to be asked.
+    if let Some(node) = cache.nomination(&pod.uid).and_then(|name| cache.node(name))
+        && let Some(offer) = &node.offer
+        && filters.ask_nominated(cache, node, offer).is_ok()
+    {
+        return Ok(vec![(node, offer)]);
+    }
     let mut feasible = Vec::new();
-    let mut look = |node: &'a NodeInfo| {
+    let mut look = |at: usize| {
+        let node: &'a NodeInfo = &nodes[at];
         let Some(offer) = &node.offer else { return 0 };
         diagnosis.nodes += 1;
-        for (position, filter) in framework.filters.iter().enumerate() {
-            if let Err(rejection) = filter.filter(pod, node, offer) {
-                diagnosis.count(position, rejection);
-                return 0;
+        if let Err((position, rejection)) = filters.ask_nominated(cache, node, offer) {
+            if rejection.resolvable {
+                diagnosis.openable.push(at);
             }
+            diagnosis.count(position, rejection);
+            return 0;
         }
         feasible.push((node, offer));
         1
@@ -100,7 +109,7 @@ fn find<'a>(
 
     if let Some(names) = NodeAffinity::pinned(pod) {
         for at in names.into_iter().filter_map(|name| cache.position(name)) {
-            look(&nodes[at]);
+            look(at);
         }
         if feasible.is_empty() {
             // The others were not asked; they would all have said the same.
@@ -112,7 +121,7 @@ fn find<'a>(
         let wanted = enough(nodes.len());
         let (mut found, mut looked) = (0, 0);
         while looked < nodes.len() && found < wanted {
-            found += look(&nodes[(rotation.next + looked) % nodes.len()]);
+            found += look((rotation.next + looked) % nodes.len());
             looked += 1;
         }
         if !nodes.is_empty() {
@@ -122,13 +131,27 @@ fn find<'a>(
     if feasible.is_empty() { Err(diagnosis) } else { Ok(feasible) }
 }
 
-fn score(framework: &Framework, pod: &PodInfo, candidates: &[Candidate<'_>]) -> Vec<i64> {
+fn score<'a>(
+    framework: &'a Framework,
+    cache: &'a Cache,
+    pod: &'a PodInfo,
+    candidates: &[Candidate<'a>],
+) -> Vec<i64> {
     let mut totals = vec![0; candidates.len()];
     let mut scores = Vec::with_capacity(candidates.len());
     for plugin in &framework.scores {
         scores.clear();
-        scores.extend(candidates.iter().map(|(node, offer)| plugin.score(pod, node, offer)));
-        plugin.normalize(&mut scores);
+        match plugin.pre_score(pod, cache, candidates) {
+            Prepared::Skip => continue,
+            Prepared::Plain => {
+                scores.extend(candidates.iter().map(|(n, offer)| plugin.score(pod, n, offer)));
+                plugin.normalize(&mut scores);
+            }
+            Prepared::State(state) => {
+                scores.extend(candidates.iter().map(|(n, offer)| state.score(n, offer)));
+                state.normalize(candidates, &mut scores);
+            }
+        }
         for (total, score) in totals.iter_mut().zip(&scores) {
             *total += plugin.weight() * score;
         }

@@ -17,10 +17,25 @@ pub struct Diagnosis {
     pub reasons: BTreeMap<String, usize>,
     /// Nodes that fewer pods on them could open.
     pub resolvable: usize,
+    /// What preemption said; `None` until it was asked.
+    pub preemption: Option<Preemption>,
+    /// Positions of these nodes in [`crate::cache::Cache::nodes`].
+    pub openable: Vec<usize>,
     /// The filters that refused a node.
     pub refused_by: FilterSet,
     /// The pod must not preempt (`preemptionPolicy: Never`).
     pub never_preempts: bool,
+}
+
+/// What preemption has to say about a pod that found no node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preemption {
+    /// Room is being made.
+    Helps,
+    /// Room was made already; it is waited for.
+    Waiting,
+    /// How many of the nodes that fewer pods could open gave each reason.
+    Fails(BTreeMap<String, usize>),
 }
 
 impl Diagnosis {
@@ -42,23 +57,29 @@ impl Diagnosis {
         let mut counted: Vec<String> =
             self.reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
         counted.sort();
-        format!(
-            "0/{} nodes are available: {}. preemption: {}",
-            self.nodes,
-            counted.join(", "),
-            self.preemption()
-        )
+        let verdict = format!("0/{} nodes are available: {}.", self.nodes, counted.join(", "));
+        if self.preemption == Some(Preemption::Helps) {
+            return verdict;
+        }
+        format!("{verdict} preemption: {}", self.preemption())
     }
 
     fn preemption(&self) -> String {
         if self.never_preempts {
             return "not eligible due to preemptionPolicy=Never.".to_owned();
         }
-        let mut counted = Vec::new();
-        if self.resolvable > 0 {
-            counted
-                .push(format!("{} No preemption victims found for incoming pod", self.resolvable));
-        }
+        let mut counted = match &self.preemption {
+            Some(Preemption::Waiting) => {
+                return "not eligible due to a terminating pod on the nominated node.".to_owned();
+            }
+            Some(Preemption::Fails(reasons)) => {
+                reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect()
+            }
+            _ if self.resolvable > 0 => {
+                vec![format!("{} No preemption victims found for incoming pod", self.resolvable)]
+            }
+            _ => Vec::new(),
+        };
         let hopeless = self.nodes.saturating_sub(self.resolvable);
         if hopeless > 0 {
             counted.push(format!("{hopeless} Preemption is not helpful for scheduling"));

@@ -1,12 +1,14 @@
 //! The points where plugins take part in a decision, and the set of plugins in use.
 //!
-//! Two points exist so far. A [`Filter`] says whether a node can run the pod at all, and why not;
-//! a [`Score`] ranks the nodes that can. Both are pure: pod and node in, verdict out. A filter also
+//! A [`Filter`] says whether a node can run the pod at all, and why not; a [`Score`] ranks the nodes
+//! that can. Both are pure: pod and node in, verdict out. What a plugin needs of the whole cluster it
+//! gathers once per decision, in [`Filter::pre_filter`] and [`Score::pre_score`]. A filter also
 //! says which [`Change`] of the cluster can turn its verdict around, so that a refused pod is woken
 //! when it has a chance and left alone otherwise.
 //!
 //! Adding a plugin is a file in `plugins/` and a line in [`Framework::default`].
 
+use crate::cache::Cache;
 use crate::node::{NodeInfo, Offer};
 use crate::plugins;
 use crate::pod::PodInfo;
@@ -42,6 +44,8 @@ impl Rejection {
 pub enum Change {
     /// A node appeared.
     NodeAdded,
+    /// A node is gone.
+    NodeRemoved,
     /// A node offers more of a resource, or takes more pods.
     NodeGrew,
     /// A node's labels changed.
@@ -50,6 +54,47 @@ pub enum Change {
     NodeTaints,
     /// A pod left a node.
     PodRemoved,
+    /// A pod came to a node.
+    PodAdded,
+    /// A namespace's labels changed.
+    NamespaceLabels,
+}
+
+/// What a plugin does in one decision.
+pub enum Prepared<T> {
+    /// Nothing: the pod does not concern it.
+    Skip,
+    /// It looks at pod and node alone.
+    Plain,
+    /// It looks at what it gathered, too.
+    State(T),
+}
+
+/// What a filter gathered for one decision.
+pub trait FilterState {
+    /// The verdict.
+    ///
+    /// # Errors
+    /// The [`Rejection`] that ends up in the pod's condition and event.
+    fn filter(&self, node: &NodeInfo, offer: &Offer) -> Result<(), Rejection>;
+
+    /// As if `pod` were on the node that offers `offer`.
+    fn add(&mut self, pod: &PodInfo, offer: &Offer);
+
+    /// As if `pod` were not on it any more.
+    fn remove(&mut self, pod: &PodInfo, offer: &Offer);
+}
+
+/// A node that can run the pod, with what it offers.
+pub type Candidate<'a> = (&'a NodeInfo, &'a Offer);
+
+/// What a score gathered for one decision.
+pub trait ScoreState {
+    /// A raw score.
+    fn score(&self, node: &NodeInfo, offer: &Offer) -> i64;
+
+    /// Brings the raw scores of all candidates into `0..=MAX_SCORE`.
+    fn normalize(&self, candidates: &[Candidate<'_>], scores: &mut [i64]);
 }
 
 /// Can this node run the pod?
@@ -57,11 +102,22 @@ pub trait Filter: Send + Sync {
     /// Kubernetes' name of the plugin.
     fn name(&self) -> &'static str;
 
-    /// The verdict.
+    /// Gathers what the verdicts depend on besides pod and node. Default: nothing.
+    fn pre_filter<'a>(
+        &'a self,
+        _pod: &'a PodInfo,
+        _cache: &'a Cache,
+    ) -> Prepared<Box<dyn FilterState + 'a>> {
+        Prepared::Plain
+    }
+
+    /// The verdict of a filter that gathers nothing. Default: every node will do.
     ///
     /// # Errors
     /// The [`Rejection`] that ends up in the pod's condition and event.
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> Result<(), Rejection>;
+    fn filter(&self, _pod: &PodInfo, _node: &NodeInfo, _offer: &Offer) -> Result<(), Rejection> {
+        Ok(())
+    }
 
     /// Whether `change` can turn a rejection by this filter around.
     fn helped_by(&self, change: Change) -> bool;
@@ -77,8 +133,21 @@ pub trait Score: Send + Sync {
         1
     }
 
-    /// A raw score, in the plugin's own scale if it has a [`Score::normalize`].
-    fn score(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> i64;
+    /// Gathers what the scores depend on besides pod and node. Default: nothing.
+    fn pre_score<'a>(
+        &'a self,
+        _pod: &'a PodInfo,
+        _cache: &'a Cache,
+        _candidates: &[Candidate<'a>],
+    ) -> Prepared<Box<dyn ScoreState + 'a>> {
+        Prepared::Plain
+    }
+
+    /// A raw score, in the plugin's own scale if it has a [`Score::normalize`]. Default: 0, for a
+    /// plugin that gathers its scores.
+    fn score(&self, _pod: &PodInfo, _node: &NodeInfo, _offer: &Offer) -> i64 {
+        0
+    }
 
     /// Brings the raw scores of all candidates into `0..=MAX_SCORE`.
     fn normalize(&self, _scores: &mut [i64]) {}
@@ -126,13 +195,17 @@ impl Default for Framework {
                 Box::new(plugins::NodeAffinity),
                 Box::new(plugins::NodePorts),
                 Box::new(plugins::NodeResourcesFit),
+                Box::new(plugins::TopologySpread),
+                Box::new(plugins::InterPodAffinity),
             ],
             scores: vec![
                 Box::new(plugins::TaintToleration),
                 Box::new(plugins::NodeAffinity),
                 Box::new(plugins::TopologySpread),
                 Box::new(plugins::NodeResourcesFit),
+                Box::new(plugins::InterPodAffinity),
                 Box::new(plugins::BalancedAllocation),
+                Box::new(plugins::ImageLocality),
             ],
         }
     }

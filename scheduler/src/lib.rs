@@ -8,9 +8,12 @@
 //! ```text
 //! watch (pods, nodes) ──► cycle (one task owns cache and queue)
 //!                           │  pop a pod → decide (pure) → assume on the node
+//!                           ├─► volumes (until the pod's claims are bound), then
 //!                           ├─► bind (bounded, concurrent) ──► outcome back to cycle
 //!                           └─► report: PodScheduled=False, FailedScheduling event
 //! ```
+//!
+//! A pod that finds no node may take the place of pods that matter less ([`preemption`]).
 //!
 //! Deciding is synchronous and happens in the task that owns the state, so there is no lock and no
 //! snapshot to copy. The pod counts on its node from the moment of the decision ("assumed"), so
@@ -24,18 +27,23 @@ use std::time::Duration;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+pub mod affinity;
 mod bind;
 pub mod cache;
 mod cycle;
 pub mod decide;
 pub mod diagnosis;
 mod events;
+pub mod filters;
 pub mod framework;
 pub mod node;
 pub mod plugins;
 pub mod pod;
+pub mod preemption;
 pub mod queue;
 pub mod resources;
+pub mod spread;
+pub mod volumes;
 mod watch;
 
 /// What can be set about a scheduler.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Taint};
 
+use crate::cache::ClassId;
 use crate::pod::{HostPort, PodInfo};
 use crate::resources::{Resources, allowed_pods};
 
@@ -23,6 +24,8 @@ pub struct Offer {
     pub allocatable: Resources,
     /// `status.allocatable["pods"]`.
     pub allowed_pods: i64,
+    /// `status.images`: bytes by every name of an image.
+    pub images: HashMap<String, i64>,
 }
 
 impl Offer {
@@ -37,8 +40,18 @@ impl Offer {
             unschedulable: spec.and_then(|s| s.unschedulable).unwrap_or(false),
             allocatable: Resources::from_map(allocatable),
             allowed_pods: allowed_pods(allocatable),
+            images: images(node),
         }
     }
+}
+
+fn images(node: &Node) -> HashMap<String, i64> {
+    let images = node.status.iter().flat_map(|s| s.images.iter().flatten());
+    let named = images.flat_map(|image| {
+        let bytes = image.size_bytes.unwrap_or(0);
+        image.names.iter().flatten().map(move |name| (name.clone(), bytes))
+    });
+    named.collect()
 }
 
 /// A node with the sums over its pods, kept up to date pod by pod.
@@ -54,6 +67,10 @@ pub struct NodeInfo {
     pub scored: Resources,
     /// Number of pods.
     pub pods: i64,
+    /// The pods themselves, in no order.
+    pub residents: Vec<Arc<PodInfo>>,
+    /// Pods per class; see [`crate::cache::Cache::select`].
+    pub classes: Vec<(ClassId, u32)>,
     /// Ports taken on its addresses.
     pub host_ports: Vec<HostPort>,
     /// Pods per spreading group.
@@ -68,10 +85,11 @@ impl NodeInfo {
     }
 
     /// Counts a pod in.
-    pub fn add(&mut self, pod: &PodInfo) {
+    pub fn add(&mut self, pod: &Arc<PodInfo>) {
         self.requested.add(&pod.demands.requests);
         self.scored.add(&pod.demands.scored);
         self.pods += 1;
+        self.residents.push(pod.clone());
         self.host_ports.extend(pod.demands.host_ports.iter().cloned());
         if let Some(group) = &pod.group {
             *self.groups.entry(group.clone()).or_default() += 1;
@@ -83,6 +101,9 @@ impl NodeInfo {
         self.requested.subtract(&pod.demands.requests);
         self.scored.subtract(&pod.demands.scored);
         self.pods -= 1;
+        if let Some(at) = self.residents.iter().position(|resident| resident.uid == pod.uid) {
+            self.residents.swap_remove(at);
+        }
         for port in &pod.demands.host_ports {
             if let Some(at) = self.host_ports.iter().position(|taken| taken == port) {
                 self.host_ports.swap_remove(at);
@@ -94,6 +115,29 @@ impl NodeInfo {
             *count -= 1;
             if *count == 0 {
                 self.groups.remove(group);
+            }
+        }
+    }
+
+    /// How many of its pods are of the classes `wanted` marks.
+    #[must_use]
+    pub fn count(&self, wanted: &[bool]) -> i64 {
+        let counted = self.classes.iter().filter(|(id, _)| wanted[*id as usize]);
+        counted.map(|(_, pods)| i64::from(*pods)).sum()
+    }
+
+    pub(crate) fn enter_class(&mut self, class: ClassId) {
+        match self.classes.iter_mut().find(|(id, _)| *id == class) {
+            Some((_, pods)) => *pods += 1,
+            None => self.classes.push((class, 1)),
+        }
+    }
+
+    pub(crate) fn leave_class(&mut self, class: ClassId) {
+        if let Some(at) = self.classes.iter().position(|(id, _)| *id == class) {
+            self.classes[at].1 -= 1;
+            if self.classes[at].1 == 0 {
+                self.classes.swap_remove(at);
             }
         }
     }

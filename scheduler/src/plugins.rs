@@ -3,6 +3,8 @@
 //! Source: <https://kubernetes.io/docs/reference/scheduling/config/#scheduling-plugins>.
 
 mod balanced_allocation;
+mod image_locality;
+mod inter_pod_affinity;
 mod node_affinity;
 mod node_ports;
 mod node_resources_fit;
@@ -11,6 +13,8 @@ mod taint_toleration;
 mod topology_spread;
 
 pub use balanced_allocation::BalancedAllocation;
+pub use image_locality::ImageLocality;
+pub use inter_pod_affinity::InterPodAffinity;
 pub use node_affinity::NodeAffinity;
 pub use node_ports::NodePorts;
 pub use node_resources_fit::NodeResourcesFit;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeSelector, Pod, PreferredSchedulingTerm, Toleration};
 
+use crate::affinity::{Labels, Namespaces, PodAffinity};
 use crate::resources::{Resources, pod_requests};
+use crate::spread::Constraint;
+use crate::volumes::{self, Claim};
 
 /// A pod's `metadata.uid`: a pod deleted and created again under its name is another pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +47,10 @@ pub struct Demands {
     pub affinity: Option<NodeSelector>,
     /// Preferred node affinity.
     pub preferred: Vec<PreferredSchedulingTerm>,
+    /// Inter-pod affinity and anti-affinity, if there is any.
+    pub pods: Option<Box<PodAffinity>>,
+    /// `spec.topologySpreadConstraints`.
+    pub spread: Box<[Constraint]>,
     /// `spec.priority`.
     pub priority: i32,
     /// `spec.preemptionPolicy` is `Never`.
@@ -63,16 +70,24 @@ pub struct PodInfo {
     pub name: String,
     /// Creation time: among equals the older pod goes first.
     pub created: Timestamp,
+    /// `metadata.labels`. Pods on nodes share them with their like.
+    pub labels: Arc<Labels>,
     /// `spec.schedulerName`.
     pub scheduler_name: String,
     /// `spec.nodeName` once bound.
     pub node_name: Option<Arc<str>>,
+    /// `status.nominatedNodeName`: where room was made for it.
+    pub nominated: Option<Arc<str>>,
+    /// Images of its containers, with a tag each, one entry a container.
+    pub images: Box<[Box<str>]>,
     /// Has a deletion timestamp.
     pub deleting: bool,
     /// Phase `Succeeded` or `Failed`: holds nothing any more.
     pub finished: bool,
     /// What it demands.
     pub demands: Demands,
+    /// The claims that its volumes are.
+    pub claims: Box<[Claim]>,
     /// Pods of one group spread over nodes: those of one controller, else those with equal labels.
     pub group: Option<Arc<str>>,
     /// Message of the `PodScheduled=False` condition it carries, so that it is not written twice.
@@ -97,14 +112,21 @@ impl PodInfo {
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
             created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            labels: Arc::new(meta.labels.clone().unwrap_or_default()),
             scheduler_name: spec.scheduler_name.clone().unwrap_or_default(),
             node_name: spec.node_name.as_deref().filter(|n| !n.is_empty()).map(Arc::from),
+            nominated: status
+                .and_then(|s| s.nominated_node_name.as_deref())
+                .filter(|name| !name.is_empty())
+                .map(Arc::from),
+            images: images(pod),
             deleting: meta.deletion_timestamp.is_some(),
             finished: status
                 .and_then(|s| s.phase.as_deref())
                 .is_some_and(|phase| phase == "Succeeded" || phase == "Failed"),
             group: group(pod),
             refused,
+            claims: volumes::claims(pod),
             demands: Demands {
                 requests,
                 scored,
@@ -116,12 +138,48 @@ impl PodInfo {
                 preferred: node_affinity
                     .and_then(|a| a.preferred_during_scheduling_ignored_during_execution.clone())
                     .unwrap_or_default(),
+                pods: PodAffinity::read(pod),
+                spread: Constraint::read_all(pod),
                 priority: spec.priority.unwrap_or(0),
                 never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
                 gates: spec.scheduling_gates.iter().flatten().map(|g| g.name.clone()).collect(),
             },
         })
     }
+}
+
+impl PodInfo {
+    /// What other pods may look for in it: namespace and labels.
+    #[must_use]
+    pub(crate) fn beside(&self) -> (String, Arc<Labels>) {
+        (self.namespace.clone(), self.labels.clone())
+    }
+
+    /// Whether a pod like this on some node may open nodes to this one: a required affinity means
+    /// it, or it fills a domain that a hard spread constraint counts.
+    #[must_use]
+    pub fn looks_for(&self, namespace: &str, labels: &Labels, namespaces: &Namespaces) -> bool {
+        let affine = self.demands.pods.iter().flat_map(|affinity| &affinity.required);
+        let spread = self.demands.spread.iter().filter(|constraint| constraint.hard);
+        affine.into_iter().any(|term| term.matches(namespace, labels, namespaces))
+            || (namespace == self.namespace
+                && spread.into_iter().any(|constraint| constraint.selector.matches(labels)))
+    }
+}
+
+/// The images as nodes list them: a name without a tag means `latest`.
+fn images(pod: &Pod) -> Box<[Box<str>]> {
+    let spec = pod.spec.iter();
+    let containers =
+        spec.flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
+    let tagged = |image: &str| -> Box<str> {
+        if image.rfind(':') > image.rfind('/') {
+            image.into()
+        } else {
+            format!("{image}:latest").into()
+        }
+    };
+    containers.map(|c| tagged(c.image.as_deref().unwrap_or_default())).collect()
 }
 
 fn host_ports(pod: &Pod) -> Vec<HostPort> {
@@ -192,6 +250,38 @@ mod tests {
         assert_eq!(info.demands.host_ports[0].ip, "0.0.0.0");
         assert_eq!(info.refused, Some(("Unschedulable".into(), "m".into())));
         assert!(!info.finished);
+    }
+
+    #[test]
+    fn a_pod_looks_for_company_and_for_pods_that_fill_domains() {
+        let labels = |app: &str| Labels::from([("app".to_owned(), app.to_owned())]);
+        let wants = |spec: serde_json::Value| {
+            let mut spec = spec;
+            spec["containers"] = json!([]);
+            pod(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}))
+        };
+        let selector = json!({"matchLabels": {"app": "a"}});
+        let affinity = |kind: &str| {
+            wants(json!({"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "zone", "labelSelector": selector}]}}}))
+        };
+        let spread = |when: &str| {
+            wants(json!({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 1,
+                "whenUnsatisfiable": when, "labelSelector": selector}]}))
+        };
+        for (pod, like_it) in [
+            (wants(json!({})), false),
+            (affinity("podAffinity"), true),
+            (affinity("podAntiAffinity"), false),
+            (spread("DoNotSchedule"), true),
+            (spread("ScheduleAnyway"), false),
+        ] {
+            let looks = |namespace: &str, app: &str| {
+                pod.looks_for(namespace, &labels(app), &Namespaces::new())
+            };
+            assert_eq!(looks("n", "a"), like_it, "{pod:?}");
+            assert!(!looks("n", "b") && !looks("m", "a"), "{pod:?}");
+        }
     }
 
     #[test]

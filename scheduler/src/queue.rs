@@ -10,7 +10,7 @@
 //! Time is an argument, so that tests own the clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ struct Waiting {
 pub struct Queue {
     pods: HashMap<PodUid, Waiting>,
     active: BTreeSet<Rank>,
+    unschedulable: HashSet<PodUid>,
     /// Deadlines of the pods in back-off and unschedulable.
     timers: BTreeMap<(Instant, PodUid), ()>,
     unschedulable_timeout: Duration,
@@ -134,19 +135,25 @@ impl Queue {
         }
     }
 
-    /// Something in the cluster changed: wakes the refused pods it may help. Those still within
-    /// their back-off wait it out first.
-    pub fn wake(&mut self, framework: &Framework, change: Change, now: Instant) {
+    /// Something in the cluster changed: wakes the refused pods it may help, if it `concerns` them.
+    /// Those still within their back-off wait it out first.
+    pub fn wake(
+        &mut self,
+        framework: &Framework,
+        change: Change,
+        now: Instant,
+        concerns: impl Fn(&PodInfo) -> bool,
+    ) {
         let helped: Vec<(PodUid, Instant)> = self
-            .pods
+            .unschedulable
             .iter()
-            .filter_map(|(uid, waiting)| match waiting.place {
-                Place::Unschedulable { refused_by, since, .. }
-                    if framework.helps(change, refused_by) =>
-                {
-                    Some((uid.clone(), since + backoff(waiting.attempts)))
-                }
-                _ => None,
+            .filter_map(|uid| {
+                let waiting = self.pods.get(uid)?;
+                let Place::Unschedulable { refused_by, since, .. } = waiting.place else {
+                    return None;
+                };
+                (framework.helps(change, refused_by) && concerns(&waiting.pod))
+                    .then(|| (uid.clone(), since + backoff(waiting.attempts)))
             })
             .collect();
         for (uid, until) in helped {
@@ -174,6 +181,9 @@ impl Queue {
     fn move_to(&mut self, uid: &PodUid, place: Place) {
         self.leave_place(uid);
         let Some(waiting) = self.pods.get_mut(uid) else { return };
+        if matches!(place, Place::Unschedulable { .. }) {
+            self.unschedulable.insert(uid.clone());
+        }
         match &place {
             Place::Active => {
                 self.active.insert(rank(&waiting.pod));
@@ -188,6 +198,7 @@ impl Queue {
 
     fn leave_place(&mut self, uid: &PodUid) {
         let Some(waiting) = self.pods.get(uid) else { return };
+        self.unschedulable.remove(uid);
         match &waiting.place {
             Place::Active => {
                 self.active.remove(&rank(&waiting.pod));
@@ -258,9 +269,9 @@ mod tests {
         q.upsert(pod("p", 0, EARLY));
         let uid = q.pop().unwrap().uid.clone();
         q.refused(&uid, fit(), now);
-        q.wake(&framework, Change::NodeLabels, now + Duration::from_secs(60));
+        q.wake(&framework, Change::NodeLabels, now + Duration::from_secs(60), |_| true);
         assert!(!q.is_ready(), "labels do not help a pod that did not fit");
-        q.wake(&framework, Change::PodRemoved, now + Duration::from_millis(10));
+        q.wake(&framework, Change::PodRemoved, now + Duration::from_millis(10), |_| true);
         assert!(!q.is_ready(), "still in back-off");
         assert_eq!(q.next_tick(), Some(now + Duration::from_secs(1)));
         q.tick(now + Duration::from_secs(1));
@@ -269,7 +280,7 @@ mod tests {
         // The second refusal: 2 s of back-off are over when the change comes.
         let uid = q.pop().unwrap().uid.clone();
         q.refused(&uid, fit(), now);
-        q.wake(&framework, Change::NodeGrew, now + Duration::from_secs(3));
+        q.wake(&framework, Change::NodeGrew, now + Duration::from_secs(3), |_| true);
         assert!(q.is_ready());
     }
 

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use client::{Event, Follower, Raw};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::Resource;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
@@ -17,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::affinity::Labels;
 use crate::node::Offer;
 use crate::pod::{PodInfo, PodUid};
+use crate::preemption::Budget;
 
 /// What the scheduling task hears.
 #[derive(Debug)]
@@ -35,9 +38,21 @@ pub(crate) enum Heard {
     NodeGone(Arc<str>),
     /// A list began anew: these are all the nodes there are.
     Nodes(Vec<(Arc<str>, Offer)>),
+    /// A PodDisruptionBudget by uid as it is now.
+    Budget(String, Box<Budget>),
+    /// A PodDisruptionBudget that is gone.
+    BudgetGone(String),
+    /// A list began anew: these are all the PodDisruptionBudgets there are.
+    Budgets(Vec<(String, Budget)>),
+    /// A namespace and its labels now.
+    Namespace(String, Labels),
+    /// A namespace that is gone.
+    NamespaceGone(String),
+    /// A list began anew: these are all the namespaces there are.
+    Namespaces(Vec<(String, Labels)>),
 }
 
-/// Starts both watches. They end with `shutdown`.
+/// Starts the watches. They end with `shutdown`.
 pub(crate) fn start(
     client: &Client,
     tracker: &TaskTracker,
@@ -69,6 +84,33 @@ pub(crate) fn start(
             gone: |node| Some(Heard::NodeGone(node.name_any().into())),
             all: |nodes| {
                 Heard::Nodes(nodes.map(|n| (n.name_any().into(), Offer::read(&n))).collect())
+            },
+        },
+    ));
+    tracker.spawn(follow::<PodDisruptionBudget>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Budget(it.uid()?, Box::new(Budget::read(&it)))),
+            gone: |it| Some(Heard::BudgetGone(it.uid()?)),
+            all: |all| {
+                Heard::Budgets(all.filter_map(|it| Some((it.uid()?, Budget::read(&it)))).collect())
+            },
+        },
+    ));
+    tracker.spawn(follow::<Namespace>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Namespace(it.name_any(), it.metadata.labels.unwrap_or_default())),
+            gone: |it| Some(Heard::NamespaceGone(it.name_any())),
+            all: |all| {
+                let read = |it: Namespace| (it.name_any(), it.metadata.labels.unwrap_or_default());
+                Heard::Namespaces(all.map(read).collect())
             },
         },
     ));

@@ -1,7 +1,7 @@
 """The API as it is on the wire: paths, JSON bodies, Status errors and watch lines.
 
-The official client is only asked how to reach the server that $KUBECONFIG names; its models would hide
-unknown fields, Tables and discovery documents, which are what many behaviours are about.
+The official client is only asked how to reach the server that $KUBECONFIG names; its models would
+hide unknown fields, Tables and discovery documents, which are what many behaviours are about.
 """
 
 import json

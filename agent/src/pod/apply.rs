@@ -3,6 +3,7 @@
 //! A future owns copies of what it needs and reports back with an [`Outcome`]; it never touches the
 //! worker's state. Dropping it cancels it, which is how a deletion ends a slow pull.
 
+mod claims;
 mod config;
 mod hooks;
 mod object;
@@ -50,6 +51,14 @@ pub(crate) enum PodStep {
 pub(crate) struct StepFailed {
     /// For the log.
     pub(crate) message: String,
+    /// It is the cluster's turn: nothing is wrong here, and it is tried again soon.
+    pub(crate) waits: bool,
+}
+
+impl StepFailed {
+    fn new(message: String) -> Self {
+        Self { message, waits: false }
+    }
 }
 
 /// A container could not be started.

@@ -35,6 +35,8 @@ pub(crate) struct References {
     pub(crate) secrets: BTreeMap<String, std::sync::Arc<Secret>>,
     /// Tokens of the pod's account, for its volumes.
     pub(crate) tokens: crate::tokens::Issued,
+    /// What is behind the volumes that are claims, by the volume's name.
+    pub(crate) claims: BTreeMap<String, crate::volume::claim::Backing>,
 }
 
 /// Names of ConfigMaps and Secrets that a container's environment refers to.
@@ -235,7 +237,7 @@ mod tests {
         let references = References {
             config_maps: [("cm".to_owned(), Arc::new(map))].into(),
             secrets: [("sec".to_owned(), Arc::new(secret))].into(),
-            tokens: Default::default(),
+            ..References::default()
         };
         let placement = Placement {
             pod_ip: "10.0.0.2".parse().unwrap(),

@@ -126,6 +126,13 @@ pub(crate) fn fs_group(pod: &Pod) -> Option<u32> {
     context.fs_group.and_then(|group| u32::try_from(group).ok())
 }
 
+/// Whether a volume whose folder is the fsGroup's already is left as it is (`fsGroupChangePolicy`).
+pub(crate) fn changes_on_root_mismatch(pod: &Pod) -> bool {
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let policy = context.and_then(|context| context.fs_group_change_policy.as_deref());
+    policy == Some("OnRootMismatch")
+}
+
 fn contexts(pod: &Pod, container: &Container) -> (PodSecurityContext, SecurityContext) {
     let of_pod =
         pod.spec.as_ref().and_then(|spec| spec.security_context.clone()).unwrap_or_default();

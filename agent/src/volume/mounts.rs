@@ -14,7 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use super::{PodDir, VolumeError, chmod, payload};
+use super::{PodDir, VolumeError, chmod, claim, payload};
 use crate::translate::expand::expand;
 
 /// Builds the mounts of a container; its volumes must have been set up. `env` expands `subPathExpr`.
@@ -58,10 +58,15 @@ fn source(pod: &Pod, dir: &PodDir, mount: &VolumeMount) -> Result<(PathBuf, bool
     let volume = volumes
         .find(|volume| volume.name == mount.name)
         .ok_or_else(|| VolumeError::NoSuchVolume { name: mount.name.clone() })?;
-    Ok(match &volume.host_path {
-        Some(host) => (PathBuf::from(&host.path), false),
-        None => (dir.volume(&volume.name), payload::is_payload(volume)),
-    })
+    if let Some(host) = &volume.host_path {
+        return Ok((PathBuf::from(&host.path), false));
+    }
+    let path = dir.volume(&volume.name);
+    if let Some(of) = claim::of_volume(pod, volume) {
+        let target = std::fs::read_link(&path).map_err(VolumeError::file("read", &path))?;
+        return Ok((target, of.read_only));
+    }
+    Ok((path, payload::is_payload(volume)))
 }
 
 fn pin(volume: &Path, part: &str, target: &Path) -> Result<PathBuf, VolumeError> {

@@ -286,6 +286,7 @@ mod tests {
                 Arc::new(serde_json::from_value(json!({"data": {"k": "eA=="}})).unwrap()),
             )]
             .into(),
+            ..References::default()
         };
         let placement = Placement {
             pod_ip: "10.0.0.2".parse().unwrap(),

@@ -54,6 +54,15 @@ impl Strategy for Pod {
     /// looking anything up: service account name, priority, tolerations of failing nodes.
     fn prepare_for_create(&self, object: &mut Value) {
         object["status"] = json!({"phase": "Pending", "qosClass": qos::class(&object["spec"])});
+        let spec = &object["spec"];
+        if spec["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+            // The scheduler does not look at the pod, so nobody else would say why it waits.
+            object["status"]["conditions"] = json!([{
+                "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+                "lastProbeTime": null, "lastTransitionTime": null,
+            }]);
+        }
         let spec = &mut object["spec"];
         if spec["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
             spec["serviceAccountName"] = "default".into();

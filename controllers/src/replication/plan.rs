@@ -121,8 +121,8 @@ fn scale(wanted: i32, active: &[Arc<Pod>], company: &[Arc<Pod>], now: Timestamp)
 }
 
 impl Plan {
-    /// The status to write, given how scaling went. Keeps the old condition's transition time if
-    /// nothing about it changed, so that an unchanged status compares equal.
+    /// The status to write, given how scaling went. Keeps the old condition as long as scaling fails
+    /// for the same reason, so that an unchanged status compares equal.
     pub(super) fn status<R: Replicated>(
         &self,
         object: &R,
@@ -159,15 +159,18 @@ impl Plan {
         let mut conditions: Vec<_> = old.iter().filter(|c| !is_failure(c)).cloned().collect();
         let kept = old.iter().find(|c| is_failure(c));
         match failure {
-            Some(failure) => conditions.push(ReplicaSetCondition {
-                type_: "ReplicaFailure".to_owned(),
-                status: "True".to_owned(),
-                reason: Some(failure.reason.to_owned()),
-                message: Some(failure.message.clone()),
-                last_transition_time: kept
-                    .and_then(|c| c.last_transition_time.clone())
-                    .or(Some(Time(now))),
-            }),
+            // The message names the pod that could not be made: to follow it would be a write, and
+            // with it a new try, for every try.
+            Some(failure) => {
+                let same = kept.filter(|c| c.reason.as_deref() == Some(failure.reason));
+                conditions.push(same.cloned().unwrap_or_else(|| ReplicaSetCondition {
+                    type_: "ReplicaFailure".to_owned(),
+                    status: "True".to_owned(),
+                    reason: Some(failure.reason.to_owned()),
+                    message: Some(failure.message.clone()),
+                    last_transition_time: Some(Time(now)),
+                }));
+            }
             // Not having tried is no success.
             None if self.scale == Scale::Keep && !self.is_settled(object) => {
                 conditions.extend(kept.cloned());

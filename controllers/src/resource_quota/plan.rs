@@ -55,9 +55,30 @@ pub(super) fn status(quota: &Value, costs: &[Amounts]) -> Value {
     json!({"hard": hard, "used": used})
 }
 
+/// Whether `new` says of anything that less of it is used than `old` does.
+pub(super) fn lowers(old: &Value, new: &Value) -> bool {
+    let (old, new) = (quota::amounts(&old["used"]), quota::amounts(&new["used"]));
+    old.iter().any(|(name, amount)| new.get(name).is_some_and(|less| less < amount))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn less_of_anything_is_less() {
+        let old = json!({"used": {"pods": "2", "requests.cpu": "1"}});
+        for (used, lower) in [
+            (json!({"pods": "2", "requests.cpu": "1000m"}), false),
+            (json!({"pods": "3", "requests.cpu": "1"}), false),
+            (json!({"pods": "3", "requests.cpu": "999m"}), true),
+            (json!({"pods": "0"}), true),
+            (json!({"services": "1"}), false),
+        ] {
+            assert_eq!(lowers(&old, &json!({"used": used})), lower, "{used}");
+        }
+        assert!(!lowers(&Value::Null, &old));
+    }
 
     #[test]
     fn names_tell_what_is_counted() {

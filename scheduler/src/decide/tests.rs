@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::node::Offer;
 use crate::pod::PodUid;
 
 fn cache(nodes: &[(&str, Value)]) -> Cache {

@@ -48,7 +48,7 @@ mod tests {
     fn conflict_table() {
         let taken = json!({"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"});
         let mut n = node("n", json!({}));
-        n.add(&with_port(taken));
+        n.add(&with_port(taken).into());
         let offer = n.offer.clone().unwrap();
         for (port, fits) in [
             (json!({"containerPort": 80}), true),

@@ -89,7 +89,7 @@ mod tests {
             json!({"status": {"allocatable":
             {"cpu": "2", "memory": "1Gi", "pods": "2", "example.com/gpu": "1"}}}),
         );
-        n.add(&asking(json!({"cpu": "1", "memory": "512Mi"})));
+        n.add(&asking(json!({"cpu": "1", "memory": "512Mi"})).into());
         let offer = n.offer.clone().unwrap();
         for (requests, reasons, resolvable) in [
             (json!({}), vec![], true),
@@ -114,7 +114,7 @@ mod tests {
             };
             assert_eq!(verdict, expected, "{requests}");
         }
-        n.add(&asking(json!({})));
+        n.add(&asking(json!({})).into());
         let full = NodeResourcesFit.filter(&asking(json!({})), &n, &offer).unwrap_err();
         assert_eq!(full.reasons, ["Too many pods"]);
     }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn emptier_nodes_score_higher() {
         let (mut busy, idle) = (node("busy", json!({})), node("idle", json!({})));
-        busy.add(&asking(json!({"cpu": "2", "memory": "4Gi"})));
+        busy.add(&asking(json!({"cpu": "2", "memory": "4Gi"})).into());
         let p = asking(json!({"cpu": "1", "memory": "2Gi"}));
         let score =
             |n: &NodeInfo| Score::score(&NodeResourcesFit, &p, n, n.offer.as_ref().unwrap());

@@ -36,17 +36,21 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     }
 }
 
+/// Whether a hard taint keeps the pod away.
+pub(crate) fn repelled(pod: &PodInfo, offer: &Offer) -> bool {
+    offer.taints.iter().any(|taint| {
+        matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
+            && !tolerated(taint, &pod.demands.tolerations)
+    })
+}
+
 impl Filter for TaintToleration {
     fn name(&self) -> &'static str {
         "TaintToleration"
     }
 
     fn filter(&self, pod: &PodInfo, _: &NodeInfo, offer: &Offer) -> Result<(), Rejection> {
-        let keeps_away = offer.taints.iter().any(|taint| {
-            matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute")
-                && !tolerated(taint, &pod.demands.tolerations)
-        });
-        if keeps_away {
+        if repelled(pod, offer) {
             // Which taint is the node's business: since 1.34 a pod's status and events no longer say.
             return Err(Rejection::unresolvable("node(s) had untolerated taint(s)"));
         }

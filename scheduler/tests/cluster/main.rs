@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use apiserver::{Server, User, pki};
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use scheduler::Config;
@@ -236,5 +237,114 @@ async fn a_crowd_is_spread_and_never_overcommitted() {
         .map(ResourceExt::name_any)
         .collect();
     assert_eq!(waiting.len(), 4, "{waiting:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn pods_that_want_company_or_distance_get_it() {
+    let cluster = Cluster::start().await;
+    for name in ["a", "b"] {
+        cluster.node(name, "4Gi").await;
+    }
+    let wish = |kind: &str| {
+        json!({"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [{
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"app": "a"}}}]}}})
+    };
+    // Every pod here is labelled app=a: each wants a node without another.
+    cluster.pod("first", "1Mi", wish("podAntiAffinity")).await;
+    let first = cluster.bound("first").await;
+    cluster.pod("second", "1Mi", wish("podAntiAffinity")).await;
+    assert_ne!(cluster.bound("second").await, first);
+    cluster.pod("third", "1Mi", wish("podAntiAffinity")).await;
+    let event = cluster.event("third", "FailedScheduling").await.message.unwrap();
+    assert!(
+        event.starts_with(
+            "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."
+        ),
+        "{event}"
+    );
+    // Those already there keep even a pod without wishes away, until one of them leaves.
+    cluster.pod("plain", "1Mi", json!({})).await;
+    let event = cluster.event("plain", "FailedScheduling").await.message.unwrap();
+    assert!(
+        event.contains("2 node(s) didn't satisfy existing pods anti-affinity rules"),
+        "{event}"
+    );
+    cluster.pods.delete("third", &DeleteParams::default().grace_period(0)).await.unwrap();
+    cluster.pods.delete("first", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert_eq!(cluster.bound("plain").await, first);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_hard_spread_waits_for_the_emptiest_domain() {
+    let cluster = Cluster::start().await;
+    cluster.node("a", "4Gi").await;
+    let even = json!({"topologySpreadConstraints": [{"maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "minDomains": 2, "labelSelector": {"matchLabels": {"app": "a"}}}]});
+    cluster.pod("first", "1Mi", even.clone()).await;
+    assert_eq!(cluster.bound("first").await, "a");
+    cluster.pod("second", "1Mi", even).await;
+    let event = cluster.event("second", "FailedScheduling").await.message.unwrap();
+    assert!(
+        event.starts_with(
+            "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints."
+        ),
+        "{event}"
+    );
+    cluster.node("b", "4Gi").await;
+    assert_eq!(cluster.bound("second").await, "b");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_that_matters_more_takes_the_place_of_another() {
+    let cluster = Cluster::start().await;
+    let client = cluster.pods.clone().into_client();
+    let classes: Api<PriorityClass> = Api::all(client);
+    let class = json!({"metadata": {"name": "high"}, "value": 1000});
+    let class = serde_json::from_value(class).unwrap();
+    classes.create(&PostParams::default(), &class).await.unwrap();
+    cluster.node("only", "1Gi").await;
+    cluster.pod("low", "800Mi", json!({})).await;
+    cluster.bound("low").await;
+
+    // One that must not preempt waits.
+    let class = json!({"metadata": {"name": "polite"}, "value": 500, "preemptionPolicy": "Never"});
+    let class = serde_json::from_value(class).unwrap();
+    classes.create(&PostParams::default(), &class).await.unwrap();
+    cluster.pod("polite", "800Mi", json!({"priorityClassName": "polite"})).await;
+    let event = cluster.event("polite", "FailedScheduling").await.message.unwrap();
+    assert!(event.ends_with("preemption: not eligible due to preemptionPolicy=Never."), "{event}");
+
+    cluster.pod("high", "800Mi", json!({"priorityClassName": "high"})).await;
+    let event = cluster.event("high", "FailedScheduling").await;
+    let why = "0/1 nodes are available: 1 Insufficient memory.";
+    assert_eq!(event.message.as_deref(), Some(why));
+    eventually("the node is nominated", || async {
+        let status = cluster.pods.get("high").await.unwrap().status.unwrap();
+        let nominated = status.nominated_node_name.clone();
+        if nominated.as_deref() == Some("only") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    let event = cluster.event("low", "Preempted").await.message.unwrap();
+    assert!(event.starts_with("Preempted by pod ") && event.ends_with(" on node only"), "{event}");
+    // It leaves gracefully, and says why.
+    let low = cluster.pods.get("low").await.unwrap();
+    assert!(low.metadata.deletion_timestamp.is_some());
+    let conditions = low.status.unwrap().conditions.unwrap();
+    let target = conditions.iter().find(|c| c.type_ == "DisruptionTarget").unwrap();
+    assert_eq!(target.reason.as_deref(), Some("PreemptionByScheduler"));
+    assert_eq!(
+        target.message.as_deref(),
+        Some("default-scheduler: preempting to accommodate a higher priority pod")
+    );
+
+    // The room is for the one it was made for.
+    cluster.pods.delete("low", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert_eq!(cluster.bound("high").await, "only");
+    assert_eq!(cluster.pods.get("polite").await.unwrap().spec.unwrap().node_name, None);
     cluster.stop().await;
 }

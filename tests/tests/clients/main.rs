@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 
+mod conformance;
 mod javascript;
 mod kubectl;
 mod python;

@@ -67,7 +67,7 @@ pub(crate) async fn delete(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), S
         Ok(Ok(_)) => Ok(()),
         // Gone already, or another pod of that name: either way ours is no more.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
-        Ok(Err(error)) => Err(StepFailed { message: error.to_string() }),
-        Err(_) => Err(StepFailed { message: "the API server did not answer in time".to_owned() }),
+        Ok(Err(error)) => Err(StepFailed::new(error.to_string())),
+        Err(_) => Err(StepFailed::new("the API server did not answer in time".to_owned())),
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use runtime::spec::{Namespaces, Network, PidNamespace, Resources, SandboxSpec};
 
-use super::StepFailed;
-use super::config;
+use super::claims::{self, Backings};
+use super::{StepFailed, config};
 use crate::context::Context;
 use crate::event::Severity;
 use crate::image::chain;
@@ -21,8 +21,11 @@ pub(crate) async fn create(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), S
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let warn = |reason: &'static str, message: String| {
         context.events.pod(&pod, Severity::Warning, reason, message.clone());
-        StepFailed { message }
+        StepFailed::new(message)
     };
+    let claims = claims::backings(&context, &pod)
+        .await
+        .map_err(|message| StepFailed { waits: true, ..warn("FailedMount", message) })?;
     let spec = pod.spec.clone().unwrap_or_default();
     let in_host_network = spec.host_network == Some(true);
     let address = if in_host_network {
@@ -33,7 +36,7 @@ pub(crate) async fn create(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), S
         };
         context.addresses.take(&uid).map_err(failed)?
     };
-    set_up_volumes(&context, &pod, address)
+    set_up_volumes(&context, &pod, address, claims)
         .await
         .map_err(|message| warn("FailedMount", message))?;
     let spec = sandbox_spec(&context, &pod, &uid, address, in_host_network);
@@ -47,8 +50,13 @@ pub(crate) async fn create(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), S
 }
 
 /// Makes the pod's volumes; the error is an event's text.
-async fn set_up_volumes(context: &Context, pod: &Arc<Pod>, pod_ip: IpAddr) -> Result<(), String> {
-    with_volumes(context, pod, pod_ip, volume::set_up).await
+async fn set_up_volumes(
+    context: &Context,
+    pod: &Arc<Pod>,
+    pod_ip: IpAddr,
+    claims: Backings,
+) -> Result<(), String> {
+    with_volumes(context, pod, pod_ip, claims, volume::set_up).await
 }
 
 /// Rewrites the volumes whose contents come from the API.
@@ -57,7 +65,7 @@ pub(crate) async fn refresh_volumes(
     pod: &Arc<Pod>,
     pod_ip: IpAddr,
 ) -> Result<(), String> {
-    with_volumes(context, pod, pod_ip, volume::refresh).await
+    with_volumes(context, pod, pod_ip, Backings::new(), volume::refresh).await
 }
 
 type Work = fn(&Pod, &PodDir, &References, &Placement) -> Result<(), SetUpError>;
@@ -66,6 +74,7 @@ async fn with_volumes(
     context: &Context,
     pod: &Arc<Pod>,
     pod_ip: IpAddr,
+    claims: Backings,
     work: Work,
 ) -> Result<(), String> {
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
@@ -73,6 +82,7 @@ async fn with_volumes(
     let mut found = config::references(context, &namespace, &config_maps, &secrets)
         .await
         .map_err(|error| error.to_string())?;
+    found.claims = claims;
     found.tokens = context.tokens.of(pod).await.map_err(|error| chain(&error))?;
     let dir = context.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default());
     let (pod, placement) = (Arc::clone(pod), context.placement(pod_ip));
@@ -141,7 +151,7 @@ pub(crate) async fn replace(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), 
     let text = "Pod sandbox changed, it will be killed and re-created.".to_owned();
     context.events.pod(&pod, Severity::Normal, "SandboxChanged", text);
     let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-    context.runtime.remove_sandbox(uid).await.map_err(|error| StepFailed { message: chain(&error) })
+    context.runtime.remove_sandbox(uid).await.map_err(|error| StepFailed::new(chain(&error)))
 }
 
 /// Removes sandbox, volumes and address; the logs too when nobody can ask for them any more.
@@ -158,7 +168,7 @@ pub(crate) async fn clean_up(
             "FailedKillPod",
             format!("error killing pod: {message}"),
         );
-        StepFailed { message }
+        StepFailed::new(message)
     };
     context.runtime.remove_sandbox(&uid).await.map_err(|error| failed(chain(&error)))?;
     let dir = context.pod_dir(&uid);

@@ -18,6 +18,9 @@ const STOP_RETRY: Duration = Duration::from_secs(1);
 /// Pause after the runtime refused a start for no reason that time or configuration would cure.
 const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
 
+/// Longest pause of a pod that waits for what others are making.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 impl Worker {
     fn container(&self, name: &str) -> Option<Container> {
         let spec = self.pod.spec.as_ref()?;
@@ -215,6 +218,13 @@ impl Worker {
                     PodStep::Delete => self.gone = true,
                     PodStep::Create | PodStep::Replace => {}
                 }
+            }
+            Err(failed) if failed.waits => {
+                tracing::debug!(uid = self.uid, ?step, reason = failed.message, "pod waits");
+                let pause = SignedDuration::try_from(self.step_retry.min(LONGEST_WAIT))
+                    .unwrap_or(SignedDuration::ZERO);
+                self.have.retry_at = now.checked_add(pause).ok();
+                self.step_retry = (self.step_retry * 2).min(LONGEST_WAIT);
             }
             Err(failed) => {
                 tracing::warn!(

@@ -444,3 +444,16 @@ fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn a_gated_pod_says_why_it_waits() {
+    for (gates, reason) in [
+        (json!([{"name": "example.com/wait"}]), json!("SchedulingGated")),
+        (json!([]), Value::Null),
+        (Value::Null, Value::Null),
+    ] {
+        let mut pod = json!({"spec": {"schedulingGates": gates}});
+        Pod.prepare_for_create(&mut pod);
+        assert_eq!(pod["status"]["conditions"][0]["reason"], reason, "{gates}");
+    }
+}

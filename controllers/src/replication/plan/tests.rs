@@ -162,8 +162,8 @@ fn failure_condition_comes_stays_and_goes() {
     rc = rc.with_status(failed.clone());
     let failed = Replicated::status(&rc);
     let later = "2026-01-01T01:00:00Z".parse().unwrap();
-    let again = p.status(&rc, Some(&Failure::create("quota".into())), later);
-    assert_eq!(again.conditions, failed.conditions, "the transition time is kept");
+    let again = p.status(&rc, Some(&Failure::create("quota for another pod".into())), later);
+    assert_eq!(again.conditions, failed.conditions, "the same reason is nothing new");
 
     let waiting = plan(&rc, &[], false, now());
     assert_eq!(waiting.status(&rc, None, later).conditions, failed.conditions);

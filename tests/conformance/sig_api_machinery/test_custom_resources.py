@@ -77,13 +77,13 @@ class Definitions(Behaviours):
         self.assertNotIn("b", created)
         # What is read from the store now gets defaults that it was not stored with.
         made["spec"]["versions"] = [version("v1", schema("B"))]
-        self.definitions.change(name, lambda it: it["spec"].update(versions=made["spec"]["versions"]))
+        self.definitions.change(name, lambda it: it["spec"].update(made["spec"]))
         noxus.until("one", "has the new default", lambda it: it.get("b") == "B")
         self.assertEqual(noxus.get("one")["a"], "A")
         # A default that is taken back does not stay with objects that were never written since.
         made["spec"]["versions"] = [version("v1", {"type": "object", "properties": {
             "a": {"type": "string"}, "b": {"type": "string", "default": "B"}}})]
-        self.definitions.change(name, lambda it: it["spec"].update(versions=made["spec"]["versions"]))
+        self.definitions.change(name, lambda it: it["spec"].update(made["spec"]))
 
         def two():
             noxus.create({"apiVersion": f"{self.group}/v1", "kind": "Noxu",
@@ -97,6 +97,38 @@ class Definitions(Behaviours):
         self.served(self.definitions, "status")
         found = self.api.get("/apis/apiextensions.k8s.io")
         self.assertEqual(found["preferredVersion"]["groupVersion"], EXTENSIONS)
+
+
+class FieldSelectors(Behaviours):
+    def test_selectors(self):
+        """[sig-api-machinery] CustomResourceFieldSelectors [Privileged:ClusterAdmin] CustomResourceFieldSelectors MUST list and watch custom resources matching the field selector [Conformance]"""
+        text = {"type": "string"}
+        schema = {"type": "object", "properties": {"color": text, "size": text}}
+        fields = [{"jsonPath": ".color"}, {"jsonPath": ".size"}]
+        made = definition(f"{self.namespace}.example.com", "shirts", [
+            version("v1", schema, selectableFields=fields)])
+        define(self, made)
+        shirts = custom(self, made)
+
+        def shirt(name, color, size):
+            return shirts.create({"apiVersion": shirts.version, "kind": "Shirt",
+                                  "metadata": {"name": name}, "color": color, "size": size})
+        from_ = shirts.list()["metadata"]["resourceVersion"]
+        blue, both = {"fieldSelector": "color=blue"}, {"fieldSelector": "color=blue,size=M"}
+        with shirts.watch(resourceVersion=from_, **blue) as watch:
+            shirt("one", "blue", "S")
+            shirt("two", "blue", "M")
+            shirt("three", "green", "M")
+            self.assertEqual(shirts.names(**blue), ["one", "two"])
+            self.assertEqual(shirts.names(**both), ["two"])
+            seen = [next(watch) for _ in range(2)]
+            self.assertEqual([(kind, it["metadata"]["name"]) for kind, it in seen],
+                             [("ADDED", "one"), ("ADDED", "two")])
+            shirts.patch("one", {"color": "green"})
+            self.assertEqual(next(watch)[0], "DELETED")
+        self.assertEqual(shirts.names(**blue), ["two"])
+        shirts.delete_all(**blue)
+        self.assertEqual(shirts.names(), ["one", "three"])
 
 
 class OpenApi(Behaviours):

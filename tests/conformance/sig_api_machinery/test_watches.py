@@ -115,7 +115,7 @@ class Watchers(Behaviours):
                 found = []
                 for _, each in watch:
                     found.append(each["metadata"]["resourceVersion"])
-                    if len(found) == count or each.get("data", {}).get("mutation") == str(count - 1):
+                    if self.mutation(count - 1)(each):
                         return found
         all_of_them = seen(first)
         producer.join()

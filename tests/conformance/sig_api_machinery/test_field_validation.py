@@ -124,5 +124,6 @@ spec:
         with self.refused(400, 'unknown field "spec.template.metadata.unknownSubMeta"'):
             del made["metadata"]["unknownMeta"]
             tabs.create(made, **STRICT)
-        with self.refused(500, ".spec.template.metadata.unknownSubMeta: field not declared in schema"):
+        with self.refused(
+                500, ".spec.template.metadata.unknownSubMeta: field not declared in schema"):
             self.apply(tabs, "one", made)

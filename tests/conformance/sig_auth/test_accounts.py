@@ -1,6 +1,7 @@
 """Accounts, their tokens, who may do what, and certificates."""
 
 import base64
+import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -77,6 +78,20 @@ class ServiceAccounts(Behaviours):
         self.assertNotIn("automountServiceAccountToken", made)
         self.accounts.change("one", lambda it: it.update(automountServiceAccountToken=True))
         self.assertTrue(self.accounts.get("one")["automountServiceAccountToken"])
+
+    def test_issuer(self):
+        """[sig-auth] ServiceAccounts ServiceAccountIssuerDiscovery should support OIDC discovery of service account issuer [Conformance]"""
+        known = self.api.get("/.well-known/openid-configuration")
+        self.accounts.create({"metadata": {"name": "one"}})
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                   "metadata": {"name": "one"}, "spec": {"audiences": ["oidc-discovery-test"]}}
+        token = self.accounts.create(request, sub="token")["status"]["token"]
+        head, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+                        for part in token.split(".")[:2])
+        self.assertEqual(claims["iss"], known["issuer"])
+        self.assertIn(head["alg"], known["id_token_signing_alg_values_supported"])
+        keys = self.api.send("GET", "/openid/v1/jwks", Accept="application/jwk-set+json")[0]
+        self.assertIn(head["kid"], [each["kid"] for each in json.loads(keys)["keys"]])
 
 
 class Reviews(Behaviours):

@@ -132,13 +132,3 @@ class Discovery(Behaviours):
                     break
                 self.assertEqual(meta["remainingItemCount"] + len(seen), count)
             self.assertEqual(seen, [f"template-{number:04}" for number in range(count)])
-
-
-class Conformance(Behaviours):
-    def test_two_nodes(self):
-        """[sig-architecture] Conformance Tests should have at least two untainted nodes [Conformance]"""
-        def untainted():
-            found = [each for each in self.cluster("v1", "nodes").items()
-                     if not each["spec"].get("taints") and not each["spec"].get("unschedulable")]
-            return len(found) >= 2
-        eventually("two nodes take pods", untainted)

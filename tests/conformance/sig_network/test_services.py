@@ -118,3 +118,91 @@ class Services(Behaviours):
             self.endpoints.delete_all(**select)
             watch.until("DELETED", "the deletion")
         self.endpoints.until_count(0, **select)
+
+    def test_slices_no_pods(self):
+        """[sig-network] EndpointSlice should create and delete EndpointSlices for a Service with a selector that matches no pods [Conformance]"""
+        self.service("empty", selector={"app": "nobody"})
+        found = eventually("the EndpointSlice", lambda: self.of_service("empty"))
+        self.assertEqual(found[0]["metadata"]["ownerReferences"][0]["name"], "empty")
+        self.assertFalse(found[0]["endpoints"])
+        self.services.delete("empty")
+        eventually("no EndpointSlice", lambda: not self.of_service("empty"))
+
+    def test_master_slices(self):
+        """[sig-network] API Server should have Endpoints and EndpointSlices pointing to API Server [Conformance]"""
+        found = self.of("v1", "endpoints", "default").get("kubernetes")
+        self.assertTrue(found["subsets"][0]["addresses"])
+        slices = self.of("discovery.k8s.io/v1", "endpointslices", "default").items(
+            labelSelector="kubernetes.io/service-name=kubernetes")
+        self.assertTrue(any(each["endpoints"] for each in slices))
+
+    def kind(self, name, **spec):
+        def edit(it):
+            for field, value in spec.items():
+                it["spec"][field] = value
+                if value is None:
+                    del it["spec"][field]
+        return self.services.change(name, edit)["spec"]
+
+    EXTERNAL = {"type": "ExternalName", "externalName": "example.com"}
+
+    def test_cluster_to_external(self):
+        """[sig-network] Services should be able to change the type from ClusterIP to ExternalName [Conformance]"""
+        self.service("one")
+        self.kind("one", **self.EXTERNAL, clusterIP="", clusterIPs=None)
+        self.assertFalse(self.services.get("one")["spec"].get("clusterIP"))
+
+    def test_node_to_external(self):
+        """[sig-network] Services should be able to change the type from NodePort to ExternalName [Conformance]"""
+        self.assertTrue(self.service("one", type="NodePort")["spec"]["ports"][0]["nodePort"])
+        found = self.kind("one", **self.EXTERNAL, clusterIP="", clusterIPs=None)
+        self.assertFalse(found["ports"][0].get("nodePort"))
+
+    def test_external_to_cluster(self):
+        """[sig-network] Services should be able to change the type from ExternalName to ClusterIP [Conformance]"""
+        self.service("one", **self.EXTERNAL)
+        found = self.kind("one", type="ClusterIP", externalName=None)
+        self.assertTrue(found["clusterIP"])
+
+    def test_external_to_node(self):
+        """[sig-network] Services should be able to change the type from ExternalName to NodePort [Conformance]"""
+        self.service("one", **self.EXTERNAL)
+        found = self.kind("one", type="NodePort", externalName=None)
+        self.assertTrue(found["clusterIP"])
+        self.assertTrue(found["ports"][0]["nodePort"])
+
+    def test_collection(self):
+        """[sig-network] Services should delete a collection of services [Conformance]"""
+        label = self.unique("service")
+        select = {"labelSelector": f"conformance={label}"}
+        for name in ["one", "two", "three"]:
+            self.service(name)
+            if name != "three":
+                self.services.patch(name, {"metadata": {"labels": {"conformance": label}}})
+        self.services.delete_all(**select)
+        self.services.until_count(0, **select)
+        self.assertEqual(self.services.names(), ["three"])
+
+    def test_status(self):
+        """[sig-network] Services should complete a service status lifecycle [Conformance]"""
+        self.service("one", type="LoadBalancer")
+        version = self.services.list()["metadata"]["resourceVersion"]
+        with self.services.watch(resourceVersion=version) as watch:
+            balancer = {"ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"}]}
+            patched = self.services.patch("one", {
+                "metadata": {"annotations": {"patched": "yes"}},
+                "status": {"loadBalancer": balancer}}, sub="status")
+            self.assertEqual(patched["status"]["loadBalancer"], balancer)
+            watch.until("MODIFIED", "the patch",
+                        lambda it: it["status"]["loadBalancer"] == balancer)
+            wish = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "set",
+                    "lastTransitionTime": "2020-01-01T00:00:00Z"}
+            self.services.change("one", lambda it: it["status"].update(conditions=[wish]),
+                                 sub="status")
+            watch.until("MODIFIED", "the update",
+                        lambda it: it["status"].get("conditions") == [wish])
+            self.services.patch("one", {"metadata": {"labels": {"patched": "yes"}}})
+            watch.until("MODIFIED", "the label",
+                        lambda it: it["metadata"].get("labels", {}).get("patched") == "yes")
+            self.services.delete("one")
+            watch.until("DELETED", "the deletion")

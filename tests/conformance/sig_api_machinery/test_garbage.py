@@ -38,14 +38,58 @@ class Garbage(Behaviours):
         self.assertFalse([each for each in kept["metadata"].get("ownerReferences", [])
                           if each.get("controller")])
 
+    def controller(self, name="web", replicas=2):
+        self.controllers = self.of("v1", "replicationcontrollers")
+        labels = {"app": name}
+        made = self.controllers.create({"metadata": {"name": name}, "spec": {
+            "replicas": replicas, "selector": labels, "template": pod(labels=labels)}})
+        found = self.pods.until_count(replicas, labelSelector=f"app={name}")
+        return made, [each["metadata"]["name"] for each in found]
+
     def test_controller(self):
         """[sig-api-machinery] Garbage collector should delete pods created by rc when not orphaning [Conformance]"""
-        controllers = self.of("v1", "replicationcontrollers")
-        controllers.create({"metadata": {"name": "web"}, "spec": {
-            "replicas": 2, "selector": {"app": "web"}, "template": pod(labels={"app": "web"})}})
-        self.pods.until_count(2)
-        controllers.delete("web", propagationPolicy="Background")
+        self.controller()
+        self.controllers.delete("web", propagationPolicy="Background")
         self.pods.until_count(0)
+
+    def test_controller_orphan(self):
+        """[sig-api-machinery] Garbage collector should orphan pods created by rc if delete options say so [Serial] [Conformance]"""
+        self.controller()
+        self.controllers.delete("web", propagationPolicy="Orphan")
+        self.controllers.until_gone("web")
+        kept = self.pods.items()
+        self.assertEqual(len(kept), 2)
+        for each in kept:
+            self.assertFalse(each["metadata"].get("ownerReferences"))
+
+    def test_controller_foreground(self):
+        """[sig-api-machinery] Garbage collector should keep the rc around until all its pods are deleted if the deleteOptions says so [Serial] [Conformance]"""
+        _, names = self.controller()
+        self.pods.patch(names[0], {"metadata": {"finalizers": ["example.com/conformance"]}})
+        self.controllers.delete("web", propagationPolicy="Foreground")
+        self.pods.until_gone(names[1])
+        found = self.controllers.get("web")
+        self.assertIn("foregroundDeletion", found["metadata"]["finalizers"])
+        self.pods.patch(names[0], {"metadata": {"finalizers": None}})
+        self.controllers.until_gone("web")
+        self.assertEqual(self.pods.items(), [])
+
+    def test_two_owners(self):
+        """[sig-api-machinery] Garbage collector should not delete dependents that have both valid owner and owner that's waiting for dependents to be deleted [Serial] [Conformance]"""
+        _, names = self.controller("going", 4)
+        stays, _ = self.controller("stays", 0)
+        owner = {"apiVersion": "v1", "kind": "ReplicationController", "name": "stays",
+                 "uid": stays["metadata"]["uid"]}
+        for name in names[:2]:
+            self.pods.patch(name, {"metadata": {"ownerReferences": [owner]}}, "strategic")
+        self.controllers.delete("going", propagationPolicy="Foreground")
+        self.controllers.until_gone("going")
+        for name in names[2:]:
+            self.pods.until_gone(name)
+        for name in names[:2]:
+            kept = self.pods.get(name)["metadata"]
+            self.assertNotIn("deletionTimestamp", kept)
+            self.assertEqual([each["name"] for each in kept["ownerReferences"]], ["stays"])
 
     def test_circle(self):
         """[sig-api-machinery] Garbage collector should not be blocked by dependency circle [Conformance]"""

@@ -1,11 +1,60 @@
-"""What admission policies do to Deployments."""
+"""Admission policies: the kinds, and what they do to Deployments."""
 
 from case import Behaviours, not_shown, workload
 from kube import Refused, eventually
+from operations import operations
+
+# When a condition that these tests write became so.
+SINCE = "2020-01-01T00:00:00Z"
 
 VERSION = "admissionregistration.k8s.io/v1"
 
 WHY = "admission policies are stored and not evaluated: there is no CEL yet"
+
+
+class AdmissionPolicies(Behaviours):
+    RULES = {"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"],
+                                "operations": ["CREATE"], "resources": ["deployments"]}]}
+    # Nothing of the running cluster meets this.
+    NOBODY = {"namespaceSelector": {"matchLabels": {"conformance": "nobody"}}}
+
+    def policy(self, kind, **spec):
+        return lambda name: {"metadata": {"name": name}, "spec": {
+            "matchConstraints": {**self.RULES, **self.NOBODY}, **spec}}
+
+    def test_validating_policy(self):
+        """[sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should support ValidatingAdmissionPolicy API operations [Conformance]"""
+        operations(
+            self, self.cluster(VERSION, "validatingadmissionpolicies"),
+            self.policy("ValidatingAdmissionPolicy", validations=[
+                {"expression": "object.spec.replicas <= 100"}]),
+            spec={"spec": {"failurePolicy": "Ignore"}},
+            status={"conditions": [{"type": "Conformance", "status": "True", "reason": "Patched",
+                                    "message": "by hand", "lastTransitionTime": SINCE}]})
+
+    def test_validating_binding(self):
+        """[sig-api-machinery] ValidatingAdmissionPolicy [Privileged:ClusterAdmin] should support ValidatingAdmissionPolicyBinding API operations [Conformance]"""
+        operations(
+            self, self.cluster(VERSION, "validatingadmissionpolicybindings"),
+            lambda name: {"metadata": {"name": name}, "spec": {
+                "policyName": "conformance-absent", "validationActions": ["Deny"]}},
+            spec={"spec": {"validationActions": ["Warn"]}})
+
+    def test_mutating_policy(self):
+        """[sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should support MutatingAdmissionPolicy API operations [Conformance]"""
+        operations(
+            self, self.cluster(VERSION, "mutatingadmissionpolicies"),
+            self.policy("MutatingAdmissionPolicy", reinvocationPolicy="Never", mutations=[{
+                "patchType": "ApplyConfiguration", "applyConfiguration": {
+                    "expression": "Object{spec: Object.spec{replicas: 1}}"}}]),
+            spec={"spec": {"failurePolicy": "Ignore"}})
+
+    def test_mutating_binding(self):
+        """[sig-api-machinery] MutatingAdmissionPolicy [Privileged:ClusterAdmin] should support MutatingAdmissionPolicyBinding API operations [Conformance]"""
+        operations(
+            self, self.cluster(VERSION, "mutatingadmissionpolicybindings"),
+            lambda name: {"metadata": {"name": name}, "spec": {"policyName": "conformance-absent"}},
+            spec={"spec": {"policyName": "conformance-other"}})
 
 
 class Policies(Behaviours):

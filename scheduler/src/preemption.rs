@@ -1,0 +1,146 @@
+//! Making room for a pod by taking pods of lower priority away.
+//!
+//! Asked when no node can run a pod. On every node that fewer pods could open, all pods of lower
+//! priority are taken away in thought; if the pod then fits, as many as possible are given back, the
+//! most important first. Of the nodes where this works the one that hurts least is chosen. Nothing
+//! is changed here: [`crate::cycle`] deletes the victims and nominates the node.
+//!
+//! Source: <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/>.
+
+mod budget;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use budget::{Budget, Budgets};
+
+use crate::cache::Cache;
+use crate::filters::Filters;
+use crate::framework::Framework;
+use crate::node::{NodeInfo, Offer};
+use crate::pod::PodInfo;
+
+/// A share of the nodes is enough to find a good one: 10 %, but at least this many.
+const MIN_CANDIDATES: usize = 100;
+
+/// The pods to take away from a node.
+#[derive(Debug, Clone)]
+pub struct Victims {
+    /// The node.
+    pub node: Arc<str>,
+    /// The most important first; never empty.
+    pub pods: Vec<Arc<PodInfo>>,
+    /// How many of them a PodDisruptionBudget would have protected.
+    pub violations: usize,
+}
+
+/// Why nothing can be taken away, and for how many nodes that holds.
+pub type Reasons = BTreeMap<String, usize>;
+
+/// Looks for room on the nodes at `positions` of [`Cache::nodes`].
+///
+/// # Errors
+/// For every reason how many nodes gave it.
+pub fn preempt(
+    framework: &Framework,
+    cache: &Cache,
+    pod: &PodInfo,
+    positions: &[usize],
+    budgets: &Budgets,
+) -> Result<Victims, Reasons> {
+    const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+    if cache.lowest_priority().is_none_or(|lowest| lowest >= pod.demands.priority) {
+        return Err(Reasons::from([(NO_VICTIMS.to_owned(), positions.len())]));
+    }
+    let mut filters = Filters::prepare(framework, cache, pod);
+    let wanted = (cache.nodes().len() / 10).max(MIN_CANDIDATES);
+    let (mut found, mut reasons) = (Vec::new(), Reasons::new());
+    // Not always the same nodes: where the pod's own uid points to.
+    let start = pod.uid.0.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31) + usize::from(b));
+    for n in 0..positions.len() {
+        let at = positions[(start % positions.len() + n) % positions.len()];
+        let node = &cache.nodes()[at];
+        let Some(offer) = &node.offer else { continue };
+        match select(&mut filters, cache, pod, node, offer, budgets) {
+            Ok(victims) => found.push(victims),
+            Err(why) if why.is_empty() => *reasons.entry(NO_VICTIMS.to_owned()).or_default() += 1,
+            Err(why) => why.into_iter().for_each(|why| *reasons.entry(why).or_default() += 1),
+        }
+        if found.len() >= wanted {
+            break;
+        }
+    }
+    found.into_iter().min_by_key(harm).ok_or(reasons)
+}
+
+/// The victims on one node, or why there are none: the reasons of the filter that still refuses, or
+/// nothing if there is no pod of lower priority.
+fn select(
+    filters: &mut Filters<'_>,
+    cache: &Cache,
+    pod: &PodInfo,
+    node: &NodeInfo,
+    offer: &Offer,
+    budgets: &Budgets,
+) -> Result<Victims, Vec<String>> {
+    let is_lower = |other: &&Arc<PodInfo>| other.demands.priority < pod.demands.priority;
+    let mut lower: Vec<Arc<PodInfo>> = node.residents.iter().filter(is_lower).cloned().collect();
+    if lower.is_empty() {
+        return Err(Vec::new());
+    }
+    lower.sort_by_key(|pod| (Reverse(pod.demands.priority), pod.created, pod.uid.clone()));
+    let mut rest = node.clone();
+    for victim in &lower {
+        rest.remove(victim);
+        filters.remove(victim, offer);
+    }
+    if let Err((_, rejection)) = filters.ask_nominated(cache, &rest, offer) {
+        lower.iter().for_each(|victim| filters.add(victim, offer));
+        return Err(rejection.reasons);
+    }
+    let protected = budgets.protected(&lower);
+    let mut victims = Vec::new();
+    let mut violations = 0;
+    // Those a budget protects are given back before the others.
+    for round in [true, false] {
+        for (candidate, _) in lower.iter().zip(&protected).filter(|(_, safe)| **safe == round) {
+            rest.add(candidate);
+            filters.add(candidate, offer);
+            if filters.ask_nominated(cache, &rest, offer).is_err() {
+                rest.remove(candidate);
+                filters.remove(candidate, offer);
+                violations += usize::from(round);
+                victims.push(candidate.clone());
+            }
+        }
+    }
+    victims.iter().for_each(|victim| filters.add(victim, offer));
+    victims.sort_by_key(|pod| (Reverse(pod.demands.priority), pod.created, pod.uid.clone()));
+    if victims.is_empty() {
+        return Err(Vec::new());
+    }
+    Ok(Victims { node: node.name.clone(), pods: victims, violations })
+}
+
+/// What a choice costs, compared in this order: broken budgets, the highest priority lost, the sum
+/// of priorities lost, the number of pods, and how long the most important of them have been there
+/// (the youngest go first).
+fn harm(victims: &Victims) -> (usize, i32, i64, usize, Reverse<Timestamp>) {
+    let highest = victims.pods.iter().map(|pod| pod.demands.priority).max().unwrap_or(i32::MIN);
+    // Every pod counts, those of negative priority too.
+    let weight = |pod: &Arc<PodInfo>| i64::from(pod.demands.priority) - i64::from(i32::MIN) + 1;
+    let oldest = victims
+        .pods
+        .iter()
+        .filter(|pod| pod.demands.priority == highest)
+        .map(|pod| pod.created)
+        .min()
+        .unwrap_or(Timestamp::MAX);
+    let sum = victims.pods.iter().map(weight).sum();
+    (victims.violations, highest, sum, victims.pods.len(), Reverse(oldest))
+}

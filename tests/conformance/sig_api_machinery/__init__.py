@@ -1,0 +1,1 @@
+"""Behaviours that sig-api-machinery answers for."""

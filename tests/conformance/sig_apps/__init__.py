@@ -1,0 +1,1 @@
+"""Behaviours that sig-apps answers for."""

@@ -1,0 +1,1 @@
+"""Behaviours that sig-auth answers for."""

@@ -1,0 +1,1 @@
+"""Behaviours that sig-cli answers for."""

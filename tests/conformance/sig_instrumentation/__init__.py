@@ -1,0 +1,1 @@
+"""Behaviours that sig-instrumentation answers for."""

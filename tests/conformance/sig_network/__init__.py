@@ -1,0 +1,1 @@
+"""Behaviours that sig-network answers for."""

@@ -1,0 +1,1 @@
+"""Behaviours that sig-node answers for."""

@@ -1,0 +1,1 @@
+"""Behaviours that sig-scheduling answers for."""
