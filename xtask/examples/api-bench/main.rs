@@ -118,7 +118,11 @@ fn alone(wctl: &Path, part: &str) -> Result<()> {
         "reads" => {
             let server = Server::start(wctl, None)?;
             wharf::fill(&server, READ, PODS)?;
-            print_reads(&wharf::gets(&server, READ, PODS)?, &wharf::lists(&server, READ, PODS)?, None);
+            print_reads(
+                &wharf::gets(&server, READ, PODS)?,
+                &wharf::lists(&server, READ, PODS)?,
+                None,
+            );
         }
         "watches" => {
             let server = Server::start(wctl, None)?;

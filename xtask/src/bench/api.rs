@@ -9,7 +9,16 @@ pub(super) fn run(parts: &[String]) -> Result<()> {
     let wctl = step::build_wctl()?;
     // The load generator shares the cores with the server: a debug build would measure itself.
     let mut bench = step::cargo();
-    bench.args(["run", "--quiet", "--release", "--package", "xtask", "--example", "api-bench", "--"]);
+    bench.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "xtask",
+        "--example",
+        "api-bench",
+        "--",
+    ]);
     bench.args(parts);
     step::run("API benchmark", bench.env("WHARF_WCTL", wctl))
 }
