@@ -12,7 +12,8 @@ use crate::witness::{Witness, cannot_have_its_image, pod, waiting};
 
 /// `tag`: busybox with its one layer replaced by what `change` makes of it.
 fn relayered(layout: &Layout, tag: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-    layout.busybox(tag).unwrap();
+    // Content of its own: a layer that another image has brought already would not be fetched.
+    layout.build(tag, |root| Ok(std::fs::write(root.join("a"), tag)?)).unwrap();
     let mut manifest = layout.manifest(tag).unwrap();
     let digest = manifest["layers"][0]["digest"].as_str().unwrap();
     let bytes = change(layout.blob(digest).unwrap());
