@@ -324,8 +324,9 @@ async fn open(client: Client, uri: String) -> Result<Lines, Error> {
     Err(kube::Error::Api(Box::new(status)).into())
 }
 
-/// A selector as a query value (RFC 3986, section 2.1).
-fn percent_encoded(text: &str) -> String {
+/// A text as a query value: everything but the unreserved characters is encoded (RFC 3986, section 2).
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -15,5 +15,5 @@ mod follow;
 mod lines;
 mod raw;
 
-pub use follow::{Error, Event, Follower};
+pub use follow::{Error, Event, Follower, percent_encoded};
 pub use raw::Raw;

@@ -14,7 +14,6 @@
 
 mod plan;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
-use crate::volume_binding::facts;
+use crate::volume_binding::{Work, facts};
 
 /// The provisioner, as StorageClasses name it, and the `source.component` of its events.
 pub(crate) const NAME: &str = "wharf.dev/local-path";
@@ -64,22 +63,6 @@ pub fn default_storage_class() -> StorageClass {
         volume_binding_mode: Some("WaitForFirstConsumer".to_owned()),
         allow_volume_expansion: Some(true),
         ..StorageClass::default()
-    }
-}
-
-/// What to look at.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Work {
-    Claim(Key),
-    Volume(Key),
-}
-
-impl fmt::Display for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Claim(key) => write!(f, "claim {key}"),
-            Self::Volume(key) => write!(f, "volume {key}"),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use api::quantity::Quantity;
 use api::selector::LabelSelector;
+use client::percent_encoded;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::autoscaling::v2::{CrossVersionObjectReference, MetricIdentifier};
 use kube::Client;
@@ -37,7 +38,7 @@ impl Metrics<'_> {
         let path = format!(
             "/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods?labelSelector={}",
             self.namespace,
-            encoded(&selector.to_string())
+            percent_encoded(&selector.to_string())
         );
         let list = self.get(&path, "pods.metrics.k8s.io").await.map_err(|error| {
             format!(
@@ -115,10 +116,10 @@ impl Metrics<'_> {
         let mut url = format!(
             "/apis/custom.metrics.k8s.io/v1beta2/namespaces/{}/{path}?metricLabelSelector={}",
             self.namespace,
-            encoded(&labels(metric))
+            percent_encoded(&labels(metric))
         );
         if let Some(selector) = selector {
-            url = format!("{url}&labelSelector={}", encoded(&selector.to_string()));
+            url = format!("{url}&labelSelector={}", percent_encoded(&selector.to_string()));
         }
         self.get(&url, "custom.metrics.k8s.io").await.map_err(|error| {
             format!(
@@ -133,7 +134,7 @@ impl Metrics<'_> {
         let (namespace, name) = (self.namespace, &metric.name);
         let path = format!(
             "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{name}?labelSelector={}",
-            encoded(&labels(metric))
+            percent_encoded(&labels(metric))
         );
         let resource = format!("{name}.external.metrics.k8s.io");
         let fetched = self.get(&path, &resource).await;
@@ -196,15 +197,6 @@ fn labels(metric: &MetricIdentifier) -> String {
     selector.map(|selector| selector.to_string()).unwrap_or_default()
 }
 
-/// A text as part of a query.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let encode = |byte: u8| {
-        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    text.bytes().map(encode).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +219,6 @@ mod tests {
 
     #[test]
     fn selectors_go_into_queries() {
-        assert_eq!(encoded("a=b,c in (d,e)"), "a%3Db%2Cc%20in%20%28d%2Ce%29");
+        assert_eq!(percent_encoded("a=b,c in (d,e)"), "a%3Db%2Cc%20in%20%28d%2Ce%29");
     }
 }
