@@ -57,13 +57,14 @@ impl Change<'_> {
 }
 
 /// Leaves of a set what a write through a subresource can come to own.
-fn ownable(resource: &Resource, subresource: &str, set: &FieldSet) -> FieldSet {
+fn ownable(resource: &Resource, subresource: &str, mut set: FieldSet) -> FieldSet {
     let strategy = &resource.strategy;
     match strategy.written_fields(subresource) {
         Some(paths) => set.within(paths),
         None => {
             let reset = strategy.reset_fields(subresource).iter().copied();
-            set.recursive_difference(&FieldSet::of_paths(reset))
+            set.subtract_below(&FieldSet::of_paths(reset));
+            set
         }
     }
 }

@@ -5,6 +5,7 @@
 //! unknown fields and refusing mistyped ones. What comes out has the JSON types that the strategies
 //! and all components rely on: nothing a client can send makes a typed view fail later.
 
+mod at;
 mod duplicates;
 mod shape;
 

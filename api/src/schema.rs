@@ -4,7 +4,7 @@
 //! first needed. [`crate::decode`] walks it to find unknown and mistyped fields, [`crate::patch`]
 //! to know which lists merge by which key, and [`crate::protobuf`] to translate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 /// The JSON form of a field, list item or map value.
@@ -93,7 +93,11 @@ pub struct Type {
 /// The type of that name, such as `core.v1.PodSpec` or `meta.v1.ObjectMeta`.
 #[must_use]
 pub fn type_named(name: &str) -> Option<&'static Type> {
-    types().get(name)
+    // Every object of every request is looked up here; the names of a group begin alike, so a
+    // tree would compare long texts.
+    static BY_NAME: LazyLock<HashMap<&'static str, &'static Type>> =
+        LazyLock::new(|| types().iter().map(|(name, of)| (*name, of)).collect());
+    BY_NAME.get(name).copied()
 }
 
 /// The same name with a lifetime of its own; `None` when there is no such type.

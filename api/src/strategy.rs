@@ -259,12 +259,17 @@ pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Valu
 
 /// The items of the list at a JSON pointer. (Indexing mutably would insert what is missing.)
 pub(crate) fn each<'a>(value: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
-    value.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+    at(value, pointer).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 /// The object at a JSON pointer, if there is one.
 pub(crate) fn object_at<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
-    value.pointer_mut(pointer).filter(|value| value.is_object())
+    at(value, pointer).filter(|value| value.is_object())
+}
+
+/// Like `Value::pointer_mut`, for pointers to fields alone: that one unescapes and allocates.
+fn at<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, field| value.get_mut(field))
 }
 
 /// The typed view of a decoded object. The schema walk of [`crate::decode`] admits only what these

@@ -260,8 +260,10 @@ impl Follower {
     }
 
     fn take(&mut self, bytes: &Bytes) -> Result<Option<Event>, Error> {
+        if let Some((event, object)) = split(bytes) {
+            return Ok(self.hear(event, Raw::new(bytes.slice_ref(object))));
+        }
         let line: Line<'_> = serde_json::from_slice(bytes).map_err(Error::Protocol)?;
-        let raw = |object: &RawValue| Raw::new(bytes.slice_ref(object.get().as_bytes()));
         match line.event {
             "BOOKMARK" => {
                 let bookmark: Bookmark =
@@ -275,19 +277,23 @@ impl Follower {
             }
             _ => {}
         }
-        let object = raw(line.object);
+        let object = Raw::new(bytes.slice_ref(line.object.get().as_bytes()));
+        Ok(self.hear(line.event, object))
+    }
+
+    fn hear(&mut self, event: &str, object: Raw) -> Option<Event> {
         match &mut self.state {
             State::Listing { list, .. } => {
                 list.push(object);
-                Ok(None)
+                None
             }
             State::Watching { last, .. } => {
                 self.failures = 0;
                 *last = Last::Object(object.clone());
-                let deleted = line.event == "DELETED";
-                Ok(Some(if deleted { Event::Deleted(object) } else { Event::Applied(object) }))
+                let deleted = event == "DELETED";
+                Some(if deleted { Event::Deleted(object) } else { Event::Applied(object) })
             }
-            State::Begin | State::Resume { .. } => Ok(None),
+            State::Begin | State::Resume { .. } => None,
         }
     }
 
@@ -308,6 +314,18 @@ impl Follower {
                 None
             }
         }
+    }
+}
+
+/// The event and the object of a line about an object, if it is written as API servers write it: these
+/// two and nothing else, in this order. The object is not read; that is for whoever wants it.
+fn split(line: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = line.strip_prefix(br#"{"type":""#)?;
+    let (event, rest) = rest.split_at(memchr::memchr(b'"', rest)?);
+    let object = rest.strip_prefix(br#"","object":"#)?.strip_suffix(b"}")?;
+    match event {
+        b"ADDED" | b"MODIFIED" | b"DELETED" => Some((std::str::from_utf8(event).ok()?, object)),
+        _ => None,
     }
 }
 

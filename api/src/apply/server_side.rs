@@ -137,7 +137,7 @@ impl Attempt<'_> {
             subresource: self.change.subresource.to_owned(),
         };
         let all = fields_of(self.place, self.config);
-        let set = ownable(self.resource, self.change.subresource, &all);
+        let set = ownable(self.resource, self.change.subresource, all);
         let merged = merge(self.place, self.live, self.config);
         let object = self.prune(merged, had, &me, &set);
         let changes = changes(self.resource, self.live, &object, self.change.subresource);

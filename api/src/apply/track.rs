@@ -83,7 +83,10 @@ pub(super) fn changes(
     if found.is_empty() {
         return found;
     }
-    let owned = |set: FieldSet| ownable(resource, subresource, &set.difference(server_fields()));
+    let owned = |mut set: FieldSet| {
+        set.subtract(server_fields());
+        ownable(resource, subresource, set)
+    };
     Changes { written: owned(found.written), removed: owned(found.removed) }
 }
 
@@ -101,14 +104,11 @@ pub(super) fn take_from_others(
     managers.retain(|identity, owned| {
         if Some(identity) != except {
             let Some(changes) = versions.changes(&owned.api_version) else { return false };
-            owned.set = left(&owned.set, changes);
+            owned.set.subtract(&changes.written);
+            owned.set.subtract(&changes.removed);
         }
         !owned.set.is_empty()
     });
-}
-
-fn left(set: &FieldSet, changes: &Changes) -> FieldSet {
-    set.difference(&changes.written).difference(&changes.removed)
 }
 
 /// The changes as the versions of the API see them in which the managers wrote.

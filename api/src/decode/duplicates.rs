@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::at::At;
+
 /// Duplicate keys reported at most, and bytes of their paths: whoever sends more means no good.
 const MAX_DUPLICATES: usize = 100;
 const MAX_PATHS: usize = 64 * 1024;
@@ -26,25 +28,6 @@ pub(super) fn parse(body: &[u8]) -> Result<(Value, Vec<String>), String> {
             }
         })?;
     Ok((value, duplicates.into_inner().paths))
-}
-
-/// Where a value is. Spelled out only where a key is there twice: a path per value would multiply
-/// the length of a key by the number of values below it.
-enum At<'a> {
-    Root,
-    Field(&'a At<'a>, &'a str),
-    Item(&'a At<'a>, usize),
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            At::Root => Ok(()),
-            At::Field(At::Root, name) => f.write_str(name),
-            At::Field(of, name) => write!(f, "{of}.{name}"),
-            At::Item(of, index) => write!(f, "{of}[{index}]"),
-        }
-    }
 }
 
 #[derive(Default)]

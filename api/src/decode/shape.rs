@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::at::At;
 use super::json_type;
 use crate::field::go_quote;
 use crate::meta;
@@ -14,110 +15,105 @@ use crate::schema::{Shape, base_name, type_named};
 /// Unknown fields reported at most; a hostile object could have thousands.
 const MAX_PROBLEMS: usize = 100;
 
-/// Where the walk is: the path with indices for reports, Go's path without them for type errors.
-struct At<'a> {
-    path: &'a str,
-    go_path: &'a str,
+/// Where the walk is, and the struct of Go whose field that is.
+struct Place<'a> {
+    at: &'a At<'a>,
     go_struct: &'a str,
 }
 
 /// Cleans `object`, an object of the named type.
 pub(super) fn clean(
     type_name: &str,
-    object: Value,
+    mut object: Value,
     problems: &mut Vec<String>,
 ) -> Result<Value, String> {
-    let at = At { path: "", go_path: "", go_struct: base_name(type_name) };
-    clean_object(type_name, object, &at, problems)
+    clean_object(type_name, &mut object, &At::Root, problems)?;
+    Ok(object)
 }
 
 /// Cleans the metadata at `path` of an object whose other fields have no built-in type.
 pub(super) fn clean_metadata(
     kind: &str,
     path: &str,
-    metadata: Value,
+    mut metadata: Value,
     problems: &mut Vec<String>,
 ) -> Result<Value, String> {
-    let at = At { path, go_path: path, go_struct: kind };
-    clean_value(&Shape::Object("meta.v1.ObjectMeta"), metadata, &at, problems)
+    let place = Place { at: &At::Field(&At::Root, path), go_struct: kind };
+    clean_value(&Shape::Object("meta.v1.ObjectMeta"), &mut metadata, &place, problems)?;
+    Ok(metadata)
 }
 
 fn clean_object(
     type_name: &str,
-    object: Value,
+    object: &mut Value,
     at: &At<'_>,
     problems: &mut Vec<String>,
-) -> Result<Value, String> {
+) -> Result<(), String> {
     let (Some(of), Value::Object(map)) = (type_named(type_name), object) else {
         return Err(format!("no schema for {type_name}"));
     };
-    let mut out = Map::new();
-    for (name, value) in map {
-        let path = join(at.path, &name);
+    let mut dropped = Vec::new();
+    for (name, value) in map.iter_mut() {
+        let at = At::Field(at, name);
         let Some(field) = of.fields.get(name.as_str()) else {
             if problems.len() < MAX_PROBLEMS {
-                problems.push(format!("unknown field {}", go_quote(&path)));
+                problems.push(format!("unknown field {}", go_quote(&at.to_string())));
             }
+            dropped.push(name.clone());
             continue;
         };
-        if value.is_null() {
-            continue;
+        if !value.is_null() {
+            let place = Place { at: &at, go_struct: base_name(type_name) };
+            clean_value(&field.shape, value, &place, problems)?;
+            let empty = match (&field.shape, &*value) {
+                (Shape::List(_), Value::Array(list)) => list.is_empty(),
+                (Shape::Map(_), Value::Object(map)) => map.is_empty(),
+                _ => false,
+            };
+            if !empty || field.always {
+                continue;
+            }
         }
-        let go_path = join(at.go_path, &name);
-        let here = At { path: &path, go_path: &go_path, go_struct: base_name(type_name) };
-        let value = clean_value(&field.shape, value, &here, problems)?;
-        let empty = match (&field.shape, &value) {
-            (Shape::List(_), Value::Array(list)) => list.is_empty(),
-            (Shape::Map(_), Value::Object(map)) => map.is_empty(),
-            _ => false,
-        };
-        if !empty || field.always {
-            out.insert(name, value);
-        }
+        dropped.push(name.clone());
     }
-    Ok(Value::Object(out))
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+    for name in dropped {
+        map.remove(&name);
+    }
+    Ok(())
 }
 
 fn clean_value(
     shape: &Shape,
-    value: Value,
-    at: &At<'_>,
+    value: &mut Value,
+    place: &Place<'_>,
     problems: &mut Vec<String>,
-) -> Result<Value, String> {
+) -> Result<(), String> {
     if value.is_null() {
-        return Ok(zero(shape));
+        *value = zero(shape);
+        return Ok(());
     }
-    match (shape, value) {
-        (Shape::Object(name), value @ Value::Object(_)) => clean_object(name, value, at, problems),
+    match (shape, &mut *value) {
+        (Shape::Object(name), Value::Object(_)) => clean_object(name, value, place.at, problems),
         (Shape::List(item), Value::Array(list)) => {
-            let mut out = Vec::with_capacity(list.len());
-            for (n, value) in list.into_iter().enumerate() {
-                let path = format!("{}[{n}]", at.path);
-                let here = At { path: &path, ..*at };
-                out.push(clean_value(item, value, &here, problems)?);
-            }
-            Ok(Value::Array(out))
+            list.iter_mut().enumerate().try_for_each(|(n, value)| {
+                let place = Place { at: &At::Item(place.at, n), ..*place };
+                clean_value(item, value, &place, problems)
+            })
         }
-        (Shape::Map(item), Value::Object(map)) => {
-            let mut out = Map::new();
-            for (key, value) in map {
-                let path = join(at.path, &key);
-                let here = At { path: &path, ..*at };
-                out.insert(key, clean_value(item, value, &here, problems)?);
-            }
-            Ok(Value::Object(out))
+        (Shape::Map(item), Value::Object(map)) => map.iter_mut().try_for_each(|(key, value)| {
+            let place = Place { at: &At::Key(place.at, key), ..*place };
+            clean_value(item, value, &place, problems)
+        }),
+        (Shape::Quantity, _) => {
+            *value = clean_quantity(value)?;
+            Ok(())
         }
-        (Shape::Quantity, value) => clean_quantity(&value),
-        (shape, value) => clean_scalar(shape, value, at),
+        _ => clean_scalar(shape, value, place),
     }
 }
 
-fn clean_scalar(shape: &Shape, value: Value, at: &At<'_>) -> Result<Value, String> {
-    let fits = match (shape, &value) {
+fn clean_scalar(shape: &Shape, value: &mut Value, place: &Place<'_>) -> Result<(), String> {
+    let fits = match (shape, &*value) {
         (Shape::Any, _)
         | (Shape::String, Value::String(_))
         | (Shape::IntOrString, Value::String(_))
@@ -127,26 +123,31 @@ fn clean_scalar(shape: &Shape, value: Value, at: &At<'_>) -> Result<Value, Strin
             value.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
         }
         (Shape::Int64, value) => value.as_i64().is_some(),
-        (Shape::Bytes, Value::String(text)) => return clean_bytes(text),
+        (Shape::Bytes, Value::String(text)) => {
+            *value = clean_bytes(text)?;
+            true
+        }
         (Shape::Time, Value::String(text)) => {
-            return clean_time(text, "2006-01-02T15:04:05Z07:00", meta::time);
+            *value = clean_time(text, "2006-01-02T15:04:05Z07:00", meta::time)?;
+            true
         }
         (Shape::MicroTime, Value::String(text)) => {
-            return clean_time(text, "2006-01-02T15:04:05.000000Z07:00", meta::micro_time);
+            *value = clean_time(text, "2006-01-02T15:04:05.000000Z07:00", meta::micro_time)?;
+            true
         }
         _ => false,
     };
     if fits {
-        return Ok(value);
+        return Ok(());
     }
-    let mut kind = json_type(&value).to_owned();
+    let mut kind = json_type(value).to_owned();
     if value.is_number() && matches!(shape, Shape::Int32 | Shape::Int64 | Shape::IntOrString) {
         kind = format!("number {value}");
     }
     Err(format!(
         "json: cannot unmarshal {kind} into Go struct field {}.{} of type {}",
-        at.go_struct,
-        at.go_path,
+        place.go_struct,
+        place.at.fields(),
         go_type(shape)
     ))
 }

@@ -120,11 +120,11 @@ impl Strategy for Pod {
     }
 
     fn validate(&self, object: &Value) -> Errors {
-        let pod: core::Pod = match typed(object) {
-            Ok(pod) => pod,
+        // The spec alone: the metadata is everybody's, and the status is the server's by now.
+        let spec: core::PodSpec = match typed(&object["spec"]) {
+            Ok(spec) => spec,
             Err(errors) => return errors,
         };
-        let spec = pod.spec.unwrap_or_default();
         let path = Path::new("spec");
         let mut errors = validate_spec(&spec, &path);
         if spec.ephemeral_containers.as_ref().is_some_and(|all| !all.is_empty()) {
@@ -194,16 +194,18 @@ fn is_static(pod: &Value) -> bool {
 
 /// Lets the pod stay for a while on a node that fails, unless it says otherwise itself.
 fn tolerate(spec: &mut Value, key: &str) {
-    let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
     let covers = |t: &Value| {
         let (of, effect) =
             (t["key"].as_str().unwrap_or_default(), t["effect"].as_str().unwrap_or_default());
         (of == key || of.is_empty()) && matches!(effect, "" | "NoExecute")
     };
-    if !tolerations.iter().any(covers) {
-        tolerations.push(json!({"key": key, "operator": "Exists", "effect": "NoExecute",
-            "tolerationSeconds": NODE_FAILURE_SECONDS}));
-        spec["tolerations"] = Value::Array(tolerations);
+    if !spec["tolerations"].as_array().is_some_and(|all| all.iter().any(covers)) {
+        let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute",
+            "tolerationSeconds": NODE_FAILURE_SECONDS});
+        match &mut spec["tolerations"] {
+            Value::Array(all) => all.push(toleration),
+            none => *none = Value::Array(vec![toleration]),
+        }
     }
 }
 

@@ -111,17 +111,17 @@ fn mount(spec: &mut Value, volume: &str) {
 fn append(list: &mut Value, item: Value) {
     match list {
         Value::Array(list) => list.push(item),
-        list => *list = json!([item]),
+        list => *list = Value::Array(vec![item]),
     }
 }
 
 /// The volume.
 fn files(name: &str) -> Value {
-    let field = json!({"apiVersion": "v1", "fieldPath": "metadata.namespace"});
     json!({"name": name, "projected": {"defaultMode": 0o644, "sources": [
         {"serviceAccountToken": {"expirationSeconds": SECONDS, "path": "token"}},
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
-        {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": field}]}},
+        {"downwardAPI": {"items": [{"path": "namespace",
+            "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},
     ]}})
 }
 

@@ -107,3 +107,22 @@ async fn a_silent_watch_is_left() {
     let waiting = timeout(SILENCE * 2, follower.next()).await;
     assert!(waiting.is_err() && queries.lock().unwrap().len() == 2);
 }
+
+#[test]
+fn lines_about_objects_are_taken_apart_where_they_stand() {
+    for (line, want) in [
+        (r#"{"type":"ADDED","object":{"a":1}}"#, Some(("ADDED", r#"{"a":1}"#))),
+        (r#"{"type":"MODIFIED","object":{}}"#, Some(("MODIFIED", "{}"))),
+        (r#"{"type":"DELETED","object":{"b":"}"}}"#, Some(("DELETED", r#"{"b":"}"}"#))),
+        // Others are parsed.
+        (r#"{"type":"BOOKMARK","object":{}}"#, None),
+        (r#"{"type":"ERROR","object":{}}"#, None),
+        (r#"{"object":{},"type":"ADDED"}"#, None),
+        (r#"{ "type":"ADDED","object":{}}"#, None),
+        (r#"{"type":"ADDED","object":{}"#, Some(("ADDED", "{"))),
+        ("", None),
+    ] {
+        let want = want.map(|(event, object)| (event, object.as_bytes()));
+        assert_eq!(split(line.as_bytes()), want, "{line}");
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume};
+use k8s_openapi::api::core::v1::{
+    DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection,
+};
 
 use super::env::{FILE_FIELDS, validate_field, validate_resource};
 use crate::field::{Errors, FieldError, Path};
@@ -264,13 +266,33 @@ fn downward(files: &[DownwardAPIVolumeFile], path: &Path) -> Errors {
     errors
 }
 
+/// How many sources are named where one is due. As in [`sources`], the pattern names every field.
+fn given(source: &VolumeProjection) -> usize {
+    let VolumeProjection {
+        cluster_trust_bundle,
+        config_map,
+        downward_api,
+        pod_certificate,
+        secret,
+        service_account_token,
+    } = source;
+    let all = [
+        cluster_trust_bundle.is_some(),
+        config_map.is_some(),
+        downward_api.is_some(),
+        pod_certificate.is_some(),
+        secret.is_some(),
+        service_account_token.is_some(),
+    ];
+    all.into_iter().filter(|given| *given).count()
+}
+
 fn projected(source: &ProjectedVolumeSource, path: &Path) -> Errors {
     let mut errors = Errors::new();
     errors.extend(mode(source.default_mode, &path.child("defaultMode")));
     for (n, source) in source.sources.iter().flatten().enumerate() {
         let path = path.child("sources").index(n);
-        let value = serde_json::to_value(source).unwrap_or_default();
-        let given = value.as_object().map_or(0, serde_json::Map::len);
+        let given = given(source);
         if given == 0 {
             errors.push(FieldError::required(&path, "must specify one source"));
         } else if given > 1 {
