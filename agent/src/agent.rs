@@ -5,7 +5,7 @@
 //! 3. Background: events are written, Services mirrored, runtime events handed to the workers they are for.
 //! 4. Pods bound to this node are watched; each gets a worker. After the first complete list, sandboxes
 //!    whose pod is not in it are removed.
-//! 5. The Node registers: only now may pods come.
+//! 5. The Node registers: only now may pods come. Routes to the pods of other nodes are kept ([`routes`]).
 //!
 //! Shutdown stops all of it and no container: those belong to their shims.
 
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::allocation::Ledger;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Error;
@@ -35,10 +36,12 @@ use crate::event::Recorder;
 use crate::network::Addresses;
 use crate::node::{self, Facts, Report};
 use crate::pod::worker::{self, Desired, Handle};
+use crate::routes;
 use crate::server::Server;
 use crate::sources::Sources;
 use crate::tokens::Tokens;
 use crate::translate::resolv::Resolv;
+use crate::translate::resources::Requests;
 
 /// How long shutdown waits for tasks before it names them and goes.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -81,7 +84,7 @@ pub async fn run(
             .await
             .map_err(|source| Error::Bridge { name: bridge.name.clone(), source })?;
     }
-    let server = Server::bind(config.listen, &config.tls).await?;
+    let server = Server::bind(config.listen, config.tls.clone()).await?;
     let report = Report {
         facts: Facts::read(&config.data_dir),
         kubelet_port: server.port(),
@@ -99,6 +102,10 @@ pub async fn run(
             &std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
         ),
         host_hosts: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        ledger: Ledger::new(Requests {
+            cpu_millis: report.cpu_millis(&config),
+            memory_bytes: report.memory_bytes(&config),
+        }),
         config,
         runtime,
         client: client.clone(),
@@ -116,6 +123,11 @@ pub async fn run(
         let (context, stop) = (Arc::clone(&context), stop.clone());
         async move { node::run(&context.config, report, client, events, stop).await }
     });
+    if let (true, Some(bridge)) = (context.config.routes, context.addresses.bridge()) {
+        let (client, own) = (context.client.clone(), context.config.node_name.clone());
+        let stop = stop.clone();
+        tracker.spawn(async move { routes::run(client, own, bridge.name, stop).await });
+    }
     watch_pods(&context, &workers, sandboxes).await;
 
     stop.cancel();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Taint;
+use tokio::sync::watch;
 
 /// Everything one node agent needs to know.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub node_ip: IpAddr,
     /// How pods get their addresses.
     pub network: PodNetwork,
+    /// Whether the pods of other nodes are reached by routes through those nodes' InternalIPs. Needs
+    /// [`PodNetwork::Bridge`], nodes on one network segment, and the right to watch nodes.
+    pub routes: bool,
     /// Name servers of pods with `dnsPolicy: ClusterFirst`; empty falls back to the host's.
     pub cluster_dns: Vec<IpAddr>,
     /// The cluster's DNS domain, usually `cluster.local`.
@@ -28,8 +32,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where the kubelet endpoint listens; port 0 takes a free one, which the Node then reports.
     pub listen: SocketAddr,
-    /// TLS of the kubelet endpoint.
-    pub tls: ServingTls,
+    /// TLS of the kubelet endpoint: new connections get what was sent last. See [`ServingTls::for_good`].
+    pub tls: watch::Receiver<ServingTls>,
     /// What the node offers, where it should differ from what the host has.
     pub capacity: Capacity,
     /// Tasks that all containers of one pod may have together (the kubelet's `podPidsLimit`); `None` sets no limit.
@@ -75,6 +79,14 @@ pub struct ServingTls {
     pub key_pem: String,
     /// The cluster CA.
     pub client_ca_pem: String,
+}
+
+impl ServingTls {
+    /// TLS that stays as it is while the agent runs.
+    #[must_use]
+    pub fn for_good(self) -> watch::Receiver<Self> {
+        watch::channel(self).1
+    }
 }
 
 impl std::fmt::Debug for ServingTls {

@@ -9,6 +9,7 @@ use runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::allocation::Ledger;
 use crate::config::Config;
 use crate::event::Recorder;
 use crate::network::Addresses;
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) tokens: Tokens,
     pub(crate) services: Store<Service>,
     pub(crate) addresses: Addresses,
+    pub(crate) ledger: Ledger,
     pub(crate) report: Report,
     /// The host's own `/etc/resolv.conf` and `/etc/hosts`, read at start.
     pub(crate) host_resolv: Resolv,

@@ -88,9 +88,14 @@ impl Recorder {
         reason: &'static str,
         message: String,
     ) {
-        let inits = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-        let list = if inits.into_iter().any(|init| init.name == container) {
+        let spec = pod.spec.as_ref();
+        let mut inits = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+        let mut added =
+            spec.into_iter().flat_map(|spec| spec.ephemeral_containers.iter().flatten());
+        let list = if inits.any(|init| init.name == container) {
             "initContainers"
+        } else if added.any(|added| added.name == container) {
+            "ephemeralContainers"
         } else {
             "containers"
         };

@@ -5,6 +5,7 @@
 //! is written when it differs and every five minutes.
 //! Source: `pkg/kubelet/kubelet_node_status.go`, KEP-589.
 
+mod announce;
 pub(crate) mod facts;
 mod lease;
 mod object;
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::event::{Recorder, Severity};
 use crate::merge;
 
+pub use announce::announce;
 pub(crate) use facts::Facts;
 pub(crate) use object::Report;
 

@@ -17,6 +17,8 @@ mod port_forward;
 mod query;
 mod session;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::convert::Infallible;
@@ -34,6 +36,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::agent::Workers;
@@ -54,19 +57,23 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
 /// The endpoint, bound but not yet serving.
 pub(crate) struct Server {
     listener: TcpListener,
+    tls: watch::Receiver<ServingTls>,
     acceptor: TlsAcceptor,
     address: SocketAddr,
 }
 
 impl Server {
     /// Binds the address and reads the TLS material.
-    pub(crate) async fn bind(address: SocketAddr, tls: &ServingTls) -> Result<Self, Error> {
-        let acceptor = tls::acceptor(tls)?;
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        mut tls: watch::Receiver<ServingTls>,
+    ) -> Result<Self, Error> {
+        let acceptor = tls::acceptor(&tls.borrow_and_update())?;
         let listen = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         tracing::info!(%address, "kubelet endpoint bound");
-        Ok(Self { listener, acceptor, address })
+        Ok(Self { listener, tls, acceptor, address })
     }
 
     /// The port it really has.
@@ -75,12 +82,13 @@ impl Server {
     }
 
     /// Serves until shutdown.
-    pub(crate) async fn run(self, context: Arc<Context>, workers: Workers) {
+    pub(crate) async fn run(mut self, context: Arc<Context>, workers: Workers) {
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = context.shutdown.cancelled() => return,
             };
+            self.renew();
             match accepted {
                 Ok((tcp, peer)) => {
                     let (acceptor, served, workers) =
@@ -97,6 +105,22 @@ impl Server {
                     tracing::warn!(%error, "kubelet endpoint could not accept");
                     tokio::time::sleep(AFTER_REFUSAL).await;
                 }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Takes over a certificate that was renewed.
+    fn renew(&mut self) {
+        // Nobody renews it any more if the sender is gone.
+        if !self.tls.has_changed().unwrap_or(false) {
+            return;
+        }
+        match tls::acceptor(&self.tls.borrow_and_update()) {
+            Ok(acceptor) => self.acceptor = acceptor,
+            Err(error) => {
+                tracing::error!(?error, "the new certificate cannot be used; the old one stays");
             }
         }
     }

@@ -8,3 +8,4 @@ pub(crate) mod resolv;
 pub(crate) mod resources;
 pub(crate) mod security;
 pub(crate) mod services;
+pub(crate) mod sysctl;

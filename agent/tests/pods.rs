@@ -16,6 +16,8 @@ mod cases;
 mod node;
 #[path = "pods/requests.rs"]
 mod requests;
+#[path = "pods/running.rs"]
+mod running;
 #[path = "pods/tokens.rs"]
 mod tokens;
 

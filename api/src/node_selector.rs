@@ -13,8 +13,14 @@ pub fn matches(selector: &NodeSelector, name: &str, labels: &BTreeMap<String, St
     selector.node_selector_terms.iter().any(|term| term_matches(term, name, labels))
 }
 
-/// A term without any requirement means no node.
-fn term_matches(term: &NodeSelectorTerm, name: &str, labels: &BTreeMap<String, String>) -> bool {
+/// Whether a term holds for the node of this name and these labels. A term without any requirement
+/// means no node.
+#[must_use]
+pub fn term_matches(
+    term: &NodeSelectorTerm,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
     let asks = !expressions.is_empty() || !fields.is_empty();

@@ -13,7 +13,8 @@
 //!
 //! Documents are large (all of version 2 is megabytes), so they are written piece by piece into
 //! whatever the caller wants, a compressor for example, and are never in memory as a whole.
-//! Types and parameters have no descriptions: the documents say what there is, not what it is for.
+//! What types and fields are for is said in [`crate::schema::descriptions`]; parameters have no
+//! descriptions.
 //!
 //! Source: <https://spec.openapis.org/oas/v3.0.3>, <https://swagger.io/specification/v2/>, and
 //! the extensions in Kubernetes' api/openapi-spec/README.md.

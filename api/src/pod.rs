@@ -131,6 +131,8 @@ pub fn bind(pod: &Value, binding: &Value, now: jiff::Timestamp) -> Result<Value,
     }
     let mut bound = pod.clone();
     bound["spec"]["nodeName"] = binding["target"]["name"].clone();
+    // Where room was made for it says nothing any more.
+    crate::meta::remove(&mut bound["status"], "nominatedNodeName");
     for (key, value) in binding["metadata"]["annotations"].as_object().into_iter().flatten() {
         bound["metadata"]["annotations"][key] = value.clone();
     }
@@ -181,12 +183,14 @@ mod tests {
     #[test]
     fn binding_happens_once() {
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let pod = json!({"metadata": {"name": "p", "uid": "1"}, "spec": {}, "status": {"phase": "Pending"}});
+        let pod = json!({"metadata": {"name": "p", "uid": "1"}, "spec": {},
+            "status": {"phase": "Pending", "nominatedNodeName": "n2"}});
         let binding = json!({"metadata": {"name": "p", "annotations": {"a": "b"}}, "target": {"kind": "Node", "name": "n1"}});
         let bound = bind(&pod, &binding, now).expect("binds");
         assert_eq!(bound["spec"]["nodeName"], "n1");
         assert_eq!(bound["metadata"]["annotations"]["a"], "b");
         assert_eq!(bound["status"]["conditions"][0]["type"], "PodScheduled");
+        assert!(bound["status"]["nominatedNodeName"].is_null());
         assert_eq!(
             bind(&bound, &binding, now).expect_err("bound").to_string(),
             "pod p is already assigned to node \"n1\""

@@ -19,8 +19,10 @@ pub type Amounts = BTreeMap<String, Quantity>;
 
 /// Resources that quotas name without `count/`.
 const PLAIN: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
-/// What containers must say they need if a quota limits it, and how quotas call it.
+/// What quotas also call by its short name.
 const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// What containers must say they need if a quota limits it.
+const DEMANDED: [&str; 2] = ["cpu", "memory"];
 
 /// The amounts of a JSON object; what is no quantity is left out.
 pub fn amounts(map: &Value) -> Amounts {
@@ -182,7 +184,7 @@ pub fn demands(hard: &BTreeSet<String>, pod: &Value) -> Result<(), String> {
                 Some((which @ ("requests" | "limits"), name)) => (which, name),
                 _ => ("requests", limited.as_str()),
             };
-            if COMPUTE.contains(&name) && !own(which, name) {
+            if DEMANDED.contains(&name) && !own(which, name) {
                 let container = container["name"].as_str().unwrap_or_default();
                 missing.entry(limited).or_default().insert(container);
             }

@@ -20,6 +20,8 @@ use store::{Revision, Store};
 
 use crate::context::random;
 use crate::dispatch::Target;
+use crate::keep::ip_addresses;
+use crate::response;
 use crate::writing::full_key;
 
 mod claim;
@@ -37,6 +39,8 @@ const TRIES: usize = 256;
 /// Gives out Service addresses and node ports.
 pub(crate) struct Allocators {
     store: Store,
+    /// What the keys of IPAddresses begin with.
+    objects: String,
     cidr: Ipv4Net,
     ports: RangeInclusive<u16>,
 }
@@ -65,9 +69,15 @@ impl Allocated {
 }
 
 impl Allocators {
-    /// Gives out addresses of `cidr` and ports of `ports`.
-    pub(crate) fn new(store: Store, cidr: Ipv4Net, ports: RangeInclusive<u16>) -> Allocators {
-        Allocators { store, cidr, ports }
+    /// Gives out addresses of `cidr` and ports of `ports`; `objects` is what the keys of IPAddresses begin
+    /// with.
+    pub(crate) fn new(
+        store: Store,
+        objects: &str,
+        cidr: Ipv4Net,
+        ports: RangeInclusive<u16>,
+    ) -> Allocators {
+        Allocators { store, objects: objects.to_owned(), cidr, ports }
     }
 
     /// Fills in what a new Service has not chosen and claims what it has.
@@ -143,7 +153,7 @@ impl Allocators {
                 return Err(outside());
             }
             let key = format!("{ADDRESSES}{parsed}");
-            if !claim.take(&key, allocated).await? {
+            if self.is_reserved(parsed).await? || !claim.take(&key, allocated).await? {
                 let detail =
                     format!("failed to allocate IP {address}: provided IP is already allocated");
                 return Err(invalid(ips.clone(), value(), &detail));
@@ -193,7 +203,7 @@ impl Allocators {
             let low = (size / 16).clamp(2, 256);
             let offset = low.min(size - 1) + random() % (size - low.min(size - 1)).max(1);
             let address = Ipv4Addr::from(base.wrapping_add(u32::try_from(offset).unwrap_or(2)));
-            if !usable(self.cidr, address) {
+            if !usable(self.cidr, address) || self.is_reserved(address).await? {
                 continue;
             }
             if claim.take(&format!("{ADDRESSES}{address}"), allocated).await? {
@@ -201,6 +211,16 @@ impl Allocators {
             }
         }
         Err(Status::internal_error("failed to allocate a serviceIP: range is full"))
+    }
+
+    /// Whether somebody has made an IPAddress by hand, and so keeps the address to themselves.
+    async fn is_reserved(&self, address: Ipv4Addr) -> Result<bool, Status> {
+        let found = self.store.get(&format!("{}{address}", self.objects)).await;
+        let found = found.map_err(|error| response::store_read(&error))?;
+        Ok(found.is_some_and(|item| {
+            let object: Value = serde_json::from_slice(&item.value).unwrap_or_default();
+            !ip_addresses::is_kept(&object)
+        }))
     }
 
     async fn any_port(

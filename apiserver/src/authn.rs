@@ -3,7 +3,7 @@
 //! 1. the client certificate of the connection ([`crate::pki`]), or, for components of this
 //!    process, the identity that their [`crate::LocalService`] was made with;
 //! 2. a bearer token: of a ServiceAccount ([`service_account`]), or a bootstrap token
-//!    ([`bootstrap_token`]);
+//!    ([`bootstrap_token`]); browsers hide it in a subprotocol ([`websocket`]);
 //! 3. nobody: the anonymous user.
 //!
 //! Whoever it is may then act as somebody else ([`impersonate`]).
@@ -16,6 +16,7 @@ mod claims;
 mod impersonate;
 mod service_account;
 mod token;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -56,14 +57,22 @@ pub(crate) struct Authenticated {
 /// # Errors
 /// 401 for a token that proves nothing.
 pub(crate) async fn authenticate(context: &Context, request: &mut Request) -> Result<(), Status> {
+    // Whoever asks, it is for nobody further on.
+    let hidden = websocket::take_token(&mut request.parts.headers);
     if !request.user.is_anonymous() {
         return Ok(());
     }
-    let Some(token) = request.header(header::AUTHORIZATION).and_then(bearer) else {
-        return Ok(());
+    let token = match request.header(header::AUTHORIZATION).and_then(bearer) {
+        Some(token) => Some(token.to_owned()),
+        None if !websocket::is_wanted(&request.parts.headers) => None,
+        None => hidden.map_err(|error| {
+            tracing::debug!(%error, "a WebSocket's bearer token was refused");
+            Status::unauthorized()
+        })?,
     };
+    let Some(token) = token else { return Ok(()) };
     let audiences = [context.issuer.url.clone()];
-    match check(context, token, &audiences).await {
+    match check(context, &token, &audiences).await {
         Ok(authenticated) => {
             request.user = authenticated.user;
             Ok(())

@@ -22,6 +22,7 @@ use crate::request::info::{self, ResourcePath};
 use crate::request::legacy_watch;
 use crate::request::negotiate::{self, Format, Media};
 use crate::request::options::Query;
+use crate::request::payload;
 use crate::response::{self, Answer, Handled};
 
 /// What a request for a resource is about.
@@ -72,11 +73,13 @@ pub(crate) fn dispatch(context: Arc<Context>, request: Request) -> BoxFuture<'st
     Box::pin(async move { answer(&context, request).await })
 }
 
-async fn answer(context: &Context, request: Request) -> Answer {
+async fn answer(context: &Context, mut request: Request) -> Answer {
     let gzip = negotiate::accepts_gzip(request.header(header::ACCEPT_ENCODING));
+    let (accept, agent) = (request.header(header::ACCEPT), request.header(header::USER_AGENT));
+    let pretty = negotiate::is_pretty(request.query(), accept, agent);
     let method = request.parts.method.clone();
     let path = request.parts.uri.path().to_owned();
-    let handled = AssertUnwindSafe(in_time(context, request)).catch_unwind().await;
+    let handled = AssertUnwindSafe(in_time(context, &mut request)).catch_unwind().await;
     let answer = match handled {
         Ok(Ok(answer)) => answer,
         Ok(Err(status)) => response::refusal(&status),
@@ -92,12 +95,25 @@ async fn answer(context: &Context, request: Request) -> Answer {
             response::refusal(&Status::internal_error(message))
         }
     };
-    if gzip { compressed(answer) } else { answer }
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        payload::read_rest(&mut request).await;
+    }
+    let answer =
+        if is_shown_in_lines(&answer, &path, pretty) { response::indented(answer) } else { answer };
+    let answer = if gzip { compressed(answer) } else { answer };
+    if method == Method::HEAD { response::head_only(answer) } else { answer }
 }
 
-/// Compresses large bodies of known length; watches are never held back by a compressor.
+/// Whether an answer is indented, if that is what its reader likes: objects, discovery, refusals. The
+/// version always is, and documents (OpenAPI, keys) never are.
+fn is_shown_in_lines(answer: &Answer, path: &str, pretty: bool) -> bool {
+    let refused = answer.status().is_client_error() || answer.status().is_server_error();
+    path == "/version" || (pretty && (refused || path == "/" || path.starts_with("/api")))
+}
+
+/// Compresses bodies that are known to be large; watches are never held back by a compressor.
 fn compressed(answer: Answer) -> Answer {
-    let large = answer.body().known_length().is_some_and(|length| length > response::GZIP_ABOVE);
+    let large = answer.body().least_length() > response::GZIP_ABOVE;
     if !large || answer.headers().contains_key(header::CONTENT_ENCODING) {
         return answer;
     }
@@ -110,14 +126,14 @@ fn compressed(answer: Answer) -> Answer {
 }
 
 /// Answers within the time that a request has.
-async fn in_time(context: &Context, mut request: Request) -> Handled {
+async fn in_time(context: &Context, request: &mut Request) -> Handled {
     if matches!(request.parts.method, Method::GET | Method::HEAD)
         && let Some(modern) = legacy_watch::modern(&request.parts.uri)
     {
         request.parts.uri = modern;
     }
     let mut class = None;
-    let handled = match deadline::limit(&request)? {
+    let handled = match deadline::limit(request)? {
         None => route(context, request, &mut class).await,
         Some(limit) => {
             let late = "request did not complete within the allotted timeout";
@@ -132,9 +148,13 @@ async fn in_time(context: &Context, mut request: Request) -> Handled {
 }
 
 /// Answers; `class` becomes what the request was taken for.
-async fn route(context: &Context, mut request: Request, class: &mut Option<Arc<Class>>) -> Handled {
-    authn::authenticate(context, &mut request).await?;
-    authn::impersonate(context, &mut request)?;
+async fn route(
+    context: &Context,
+    request: &mut Request,
+    class: &mut Option<Arc<Class>>,
+) -> Handled {
+    authn::authenticate(context, request).await?;
+    authn::impersonate(context, request)?;
     let path = request.parts.uri.path();
     let method = &request.parts.method;
     let Some(named) = info::parse(path) else {
@@ -148,7 +168,7 @@ async fn route(context: &Context, mut request: Request, class: &mut Option<Arc<C
             Err(later) => return Ok(later),
         };
         authorize(context, &request.user, &attributes)?;
-        return handlers::paths(context, &request).await;
+        return handlers::paths(context, request).await;
     };
     let query = Query::parse(request.query());
     let watch = query.flag("watch").unwrap_or(false);
@@ -185,6 +205,12 @@ async fn route(context: &Context, mut request: Request, class: &mut Option<Arc<C
     let fields = if named.name.is_empty() { query.get("fieldSelector") } else { "" };
     authorize_selected(context, &request.user, &attributes, fields)?;
     match find(context, named, query)? {
+        Some((_, subresource))
+            if request.parts.method == Method::HEAD && subresource != "proxy" =>
+        {
+            // Kubernetes knows HEAD only where it asks somebody else.
+            Err(Status::method_not_allowed())
+        }
         Some((target, subresource)) => {
             let accept = request.header(header::ACCEPT);
             let accepted = negotiate::accepted(accept, target.has_protobuf());
@@ -195,9 +221,9 @@ async fn route(context: &Context, mut request: Request, class: &mut Option<Arc<C
                 handlers::subresource(context, target, &subresource, request).await
             };
             let mut answer = handled.unwrap_or_else(|status| response::refusal(&status));
-            // Whoever uses an old version of a custom resource is told, whatever the request is.
-            if row.is_custom() && !row.deprecation.is_empty() {
-                answer = response::with_warnings(answer, &[row.deprecation.to_string()]);
+            // Whoever uses what is deprecated is told, whatever the request is.
+            if !row.deprecation.is_empty() {
+                answer = response::with_first_warning(answer, &row.deprecation);
             }
             // Handlers that show objects have refused what cannot be accepted.
             let media = accepted.map_or(Media::Json, |accepted| accepted.media);
@@ -249,12 +275,12 @@ fn served(context: &Context, path: &ResourcePath) -> Option<(Arc<Resource>, Arc<
     Some((cache.resource().clone(), cache))
 }
 
-async fn resource(context: &Context, target: Target, mut request: Request) -> Handled {
+async fn resource(context: &Context, target: Target, request: &mut Request) -> Handled {
     let collection = target.name.is_empty();
     let anywhere = target.resource.namespaced() && target.namespace.is_empty();
     let verb = match (&request.parts.method, collection) {
-        (&Method::GET | &Method::HEAD, true) => Verb::List,
-        (&Method::GET | &Method::HEAD, false) => Verb::Get,
+        (&Method::GET, true) => Verb::List,
+        (&Method::GET, false) => Verb::Get,
         (&Method::POST, true) if !anywhere => Verb::Create,
         (&Method::PUT, false) => Verb::Update,
         (&Method::PATCH, false) => Verb::Patch,
@@ -273,20 +299,20 @@ async fn resource(context: &Context, target: Target, mut request: Request) -> Ha
     }
     match verb {
         Verb::Get if !target.resource.is_stored() => {
-            handlers::component_status(context, &target, &request).await
+            handlers::component_status(context, &target, request).await
         }
         Verb::List if !target.resource.is_stored() => {
-            handlers::component_statuses(context, &target, &request).await
+            handlers::component_statuses(context, &target, request).await
         }
-        Verb::Get => handlers::get(context, &target, &request).await,
-        Verb::List | Verb::Watch => handlers::list(context, &target, &request).await,
+        Verb::Get => handlers::get(context, &target, request).await,
+        Verb::List | Verb::Watch => handlers::list(context, &target, request).await,
         Verb::Create if !target.resource.is_stored() => {
-            handlers::review(context, &target, &mut request).await
+            handlers::review(context, &target, request).await
         }
-        Verb::Create => handlers::create(context, &target, &mut request).await,
-        Verb::Update => handlers::update(context, &target, &mut request).await,
-        Verb::Patch => handlers::patch(context, &target, &mut request).await,
-        Verb::Delete => handlers::delete(context, &target, &mut request).await,
-        Verb::DeleteCollection => handlers::delete_collection(context, &target, &mut request).await,
+        Verb::Create => handlers::create(context, &target, request).await,
+        Verb::Update => handlers::update(context, &target, request).await,
+        Verb::Patch => handlers::patch(context, &target, request).await,
+        Verb::Delete => handlers::delete(context, &target, request).await,
+        Verb::DeleteCollection => handlers::delete_collection(context, &target, request).await,
     }
 }

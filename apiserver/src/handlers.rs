@@ -66,7 +66,12 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
     if let Some(answer) = openapi::answer(context, request, path)? {
         return Ok(answer);
     }
-    Ok(discovery::answer(context, request, path)?.unwrap_or_else(page_not_found))
+    match discovery::answer(context, request, path)? {
+        Some(_) if request.parts.method == Method::HEAD && path != "/" => {
+            Err(Status::method_not_allowed())
+        }
+        found => Ok(found.unwrap_or_else(page_not_found)),
+    }
 }
 
 /// Subresources that show the object itself, and change the part of it that they are named after.
@@ -78,15 +83,14 @@ pub(crate) async fn subresource(
     context: &Context,
     target: Target,
     subresource: &str,
-    mut request: Request,
+    request: &mut Request,
 ) -> Handled {
     let method = request.parts.method.clone();
-    let request = &mut request;
     if let Some(name) = PARTS.into_iter().find(|name| *name == subresource) {
         let part = Part::Subresource(name);
         return match method {
             _ if target.name.is_empty() => Ok(page_not_found()),
-            Method::GET | Method::HEAD => get(context, &target, request).await,
+            Method::GET => get(context, &target, request).await,
             Method::PUT => status::replace(context, &target, request, part).await,
             Method::PATCH => patch::part(context, &target, request, part).await,
             _ => Err(Status::method_not_allowed()),
@@ -114,10 +118,10 @@ pub(crate) async fn subresource(
         ("status" | "scale" | "log" | "eviction" | "token", _) if target.name.is_empty() => {
             Ok(page_not_found())
         }
-        ("status", &Method::GET | &Method::HEAD) => get(context, &target, request).await,
+        ("status", &Method::GET) => get(context, &target, request).await,
         ("status", &Method::PUT) => status::update(context, &target, request).await,
         ("status", &Method::PATCH) => status::patch(context, &target, request).await,
-        ("scale", &Method::GET | &Method::HEAD) => scale::get(context, &target, request).await,
+        ("scale", &Method::GET) => scale::get(context, &target, request).await,
         ("scale", &Method::PUT) => scale::update(context, &target, request).await,
         ("scale", &Method::PATCH) => scale::patch(context, &target, request).await,
         ("binding", &Method::POST) => bind(context, &target, request).await,

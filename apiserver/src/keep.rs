@@ -11,7 +11,7 @@
 
 mod api_services;
 mod flow_schemas;
-mod ip_addresses;
+pub(crate) mod ip_addresses;
 
 use std::sync::Arc;
 use std::time::Duration;

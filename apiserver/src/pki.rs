@@ -20,11 +20,13 @@ use rcgen::{
     Issuer, KeyPair, KeyUsagePurpose,
 };
 
+mod joining;
 mod kubeconfig;
 mod signing;
 mod tls;
 mod unverified;
 
+pub use joining::{certificate_request, public_key_hash, validity as certificate_validity};
 pub use kubeconfig::kubeconfig;
 pub(crate) use signing::SigningKey;
 pub(crate) use tls::{client_config, server_config, user_of};
@@ -154,6 +156,12 @@ impl Authority {
     /// The CA certificate as PEM: what clients trust.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The CA's private key as PEM (PKCS#8): for the controller that signs certificates, and for nobody
+    /// else.
+    pub fn ca_key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// What ServiceAccount tokens are signed with.

@@ -9,6 +9,8 @@ pub(crate) mod negotiate;
 pub(crate) mod options;
 pub(crate) mod payload;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -31,12 +33,14 @@ pub(crate) struct Request {
     body: Mutex<Incoming>,
     /// Who asks.
     pub(crate) user: User,
+    /// From where, if it came over the network.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Request {
     /// A request of `user`.
     pub(crate) fn new(parts: Parts, body: Incoming, user: User) -> Request {
-        Request { parts, body: Mutex::new(body), user }
+        Request { parts, body: Mutex::new(body), user, peer: None }
     }
 
     /// Takes the body out.

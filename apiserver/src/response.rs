@@ -113,6 +113,35 @@ pub(crate) fn with_warnings(mut response: Answer, warnings: &[String]) -> Answer
     response
 }
 
+/// Adds a warning before those that the answer has.
+pub(crate) fn with_first_warning(mut answer: Answer, warning: &str) -> Answer {
+    let others: Vec<_> = answer.headers().get_all(header::WARNING).iter().cloned().collect();
+    answer.headers_mut().remove(header::WARNING);
+    let mut answer = with_warnings(answer, &[warning.to_owned()]);
+    for other in others {
+        answer.headers_mut().append(header::WARNING, other);
+    }
+    answer
+}
+
+/// The answer as people like to read it: JSON with a field per line. Watches stay one event a line, and
+/// what somebody else has written stays as it is.
+pub(crate) fn indented(answer: Answer) -> Answer {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if is_json { answer.map(Body::indented) } else { answer }
+}
+
+/// The head of an answer alone, for HEAD. HTTP/1.1 would hold the body back by itself, HTTP/2 would not.
+pub(crate) fn head_only(answer: Answer) -> Answer {
+    let length = answer.body().known_length().filter(|length| *length > 0);
+    let mut answer = answer.map(|_| Body::empty());
+    if let Some(length) = length {
+        answer.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    answer
+}
+
 /// A read that the store did not answer.
 pub(crate) fn store_read(error: &store::Error) -> Status {
     tracing::warn!(error = %chain(error), "the store does not answer");
@@ -157,6 +186,23 @@ mod tests {
         let answer = with_warnings(text(StatusCode::OK, ""), warnings);
         let all = answer.headers().get_all(header::WARNING);
         all.iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    }
+
+    #[test]
+    fn a_deprecation_comes_first() {
+        let answer = with_warnings(text(StatusCode::OK, ""), &["later".to_owned()]);
+        let answer = with_first_warning(answer, "deprecated");
+        let all: Vec<_> = answer.headers().get_all(header::WARNING).iter().collect();
+        assert_eq!(all, ["299 - \"deprecated\"", "299 - \"later\""]);
+    }
+
+    #[test]
+    fn a_head_says_how_long_the_body_would_be() {
+        let answer = head_only(text(StatusCode::OK, "ok"));
+        assert_eq!(answer.headers()[header::CONTENT_LENGTH], "2");
+        assert_eq!(answer.body().known_length(), Some(0));
+        let answer = head_only(text(StatusCode::NO_CONTENT, ""));
+        assert!(!answer.headers().contains_key(header::CONTENT_LENGTH));
     }
 
     #[test]

@@ -38,6 +38,7 @@ use crate::user::User;
 mod accept;
 pub(crate) mod body;
 mod gzip;
+mod indent;
 pub(crate) mod limits;
 pub(crate) mod list_body;
 pub(crate) mod local;
@@ -196,8 +197,10 @@ impl Server {
         let (caches, freshness, feed) = feed
             .await
             .map_err(|source| BindError::Bootstrap { source: BootstrapError::Feed { source } })?;
-        let allocators =
-            Allocators::new(config.store.clone(), config.service_cidr, config.node_ports.clone());
+        let addresses = caches.iter().find(|cache| cache.resource().plural == "ipaddresses");
+        let addresses = addresses.expect("IPAddresses are a row of the built-in table").prefix();
+        let (store, ports) = (config.store.clone(), config.node_ports.clone());
+        let allocators = Allocators::new(store, addresses, config.service_cidr, ports);
         let advertise = config.advertise.unwrap_or(address.ip());
         let advertise = SocketAddr::new(advertise, address.port());
         let issuer = Issuer {

@@ -14,6 +14,7 @@ use http::StatusCode;
 use serde_json::Value;
 use store::{KeyValue, Revision, WriteError};
 
+use crate::admission::quota;
 use crate::cacher::EventType;
 use crate::cacher::Object;
 use crate::cacher::encoding::{Encoded, stored};
@@ -117,11 +118,17 @@ pub(crate) async fn change(
     let mut current = Current::cached(&fresh(context, target).await?);
     let key = full_key(target, &target.name);
     let end = Instant::now() + RETRY_FOR;
+    let mut costs = quota::counts_change(target, write.part());
     while Instant::now() < end {
         let mut new = change(&current.object)?;
         check_version(target, write.part(), &new, &current)?;
         write.track(&target.resource, &current.object, &mut new);
         prepare(target, write.part(), &mut new, &current.object)?;
+        if costs {
+            quota::charge(context, target, &new, &current.object, dry_run).await?;
+            // Another round costs no more.
+            costs = false;
+        }
         let allocated = match write.part() {
             Part::Main => {
                 context.allocators.update(target, &mut new, &current.object, dry_run).await?
@@ -320,16 +327,13 @@ pub(crate) fn judge(
     }
 }
 
-/// All warnings about an object that is accepted. (That a version of a custom resource is deprecated
-/// is told with every answer.)
+/// All warnings about an object that is accepted. (That a resource is deprecated is told with every
+/// answer.)
 pub(crate) fn warnings(
     resource: &Resource,
     object: &Value,
     mut problems: Vec<String>,
 ) -> Vec<String> {
-    if !resource.deprecation.is_empty() && !resource.is_custom() {
-        problems.push(resource.deprecation.to_string());
-    }
     problems.extend(resource.strategy.warnings(object));
     problems
 }

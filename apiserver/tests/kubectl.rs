@@ -391,10 +391,19 @@ fn explaining() {
     assert!(strategy.starts_with("GROUP:      apps\nKIND:       Deployment\n"), "{strategy}");
     assert!(strategy.contains("FIELD: strategy <DeploymentStrategy>"), "{strategy}");
     assert!(strategy.contains("rollingUpdate\t<RollingUpdateDeployment>"), "{strategy}");
+    // The field and its type, and the type's fields.
+    for sentence in [
+        "How old pods are replaced by new ones.",
+        "How a Deployment replaces old pods.",
+        "How many at a time; with RollingUpdate.",
+    ] {
+        assert!(strategy.contains(sentence), "{sentence:?} in {strategy}");
+    }
     let error = cluster.refused("explain deployment.spec.nope");
     assert!(error.contains("field \"nope\" does not exist"), "{error}");
     let old = cluster.ok("explain pods.spec.containers --output plaintext-openapiv2");
     assert!(old.contains("KIND:     Pod\n") && old.contains("livenessProbe\t<Object>"), "{old}");
+    assert!(old.contains("Containers that run side by side; at least one."), "{old}");
     for row in api::resources::table().iter().filter(|row| row.group == "storage.k8s.io") {
         let explained = cluster.ok(&format!("explain {}.{}", row.plural, row.group));
         assert!(explained.contains(&format!("KIND:       {}", row.kind)), "{explained}");

@@ -7,13 +7,16 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `clock.rs` | the time of day, real or simulated |
 //! | `follow.rs` | list, watch, resume, list anew |
 //! | `lines.rs` | a body as lines |
 //! | `raw.rs` | an object as bytes |
 
+mod clock;
 mod follow;
 mod lines;
 mod raw;
 
+pub use clock::Clock;
 pub use follow::{Error, Event, Follower, percent_encoded};
 pub use raw::Raw;

@@ -36,17 +36,32 @@ impl Raw {
     /// `metadata.resourceVersion`, if there is one.
     #[must_use]
     pub fn revision(&self) -> Option<String> {
+        self.metadata()?.resource_version
+    }
+
+    /// `metadata.namespace` (empty at cluster scope) and `metadata.name`, without a look at the rest.
+    #[must_use]
+    pub fn name(&self) -> Option<(String, String)> {
+        let metadata = self.metadata()?;
+        Some((metadata.namespace.unwrap_or_default(), metadata.name?))
+    }
+
+    fn metadata(&self) -> Option<Metadata> {
         #[derive(Deserialize)]
         struct Object {
             metadata: Metadata,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Metadata {
-            resource_version: Option<String>,
-        }
-        serde_json::from_slice::<Object>(&self.0).ok()?.metadata.resource_version
+        Some(serde_json::from_slice::<Object>(&self.0).ok()?.metadata)
     }
+}
+
+/// What identifies an object and its version.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    resource_version: Option<String>,
 }
 
 /// The text without the first list called `managedFields`. The name followed by `":[` is a key: in a
@@ -107,6 +122,19 @@ mod tests {
         ] {
             let cut = without_managers(json.as_bytes());
             assert_eq!(std::str::from_utf8(&cut).unwrap(), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_read_with_its_namespace() {
+        for (json, want) in [
+            (r#"{"metadata":{"name":"a","namespace":"b"}}"#, Some(("b", "a"))),
+            (r#"{"spec":{"name":"x"},"metadata":{"name":"a"}}"#, Some(("", "a"))),
+            (r#"{"metadata":{"namespace":"b"}}"#, None),
+            ("nothing", None),
+        ] {
+            let want = want.map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
+            assert_eq!(Raw::new(Bytes::from_static(json.as_bytes())).name(), want, "{json}");
         }
     }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::selector::LabelSelector;
+use client::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::api::autoscaling::v2::{
@@ -58,6 +59,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Autoscaling {
     client: Client,
+    clock: Clock,
     autoscalers: Cache<HorizontalPodAutoscaler>,
     pods: Cache<Pod>,
     history: Arc<Mutex<HashMap<Key, History>>>,
@@ -76,12 +78,14 @@ impl Autoscaling {
     /// Hooks into the informers; the queue is to be served with [`Autoscaling::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         autoscalers: &mut Informer<HorizontalPodAutoscaler>,
         pods: &Informer<Pod>,
         recorder: &Recorder,
     ) -> Self {
         let this = Self {
             client,
+            clock,
             autoscalers: autoscalers.cache(),
             pods: pods.cache(),
             history: Arc::default(),
@@ -120,15 +124,16 @@ impl Autoscaling {
             return Ok(Next::After(SHOWN_WITHIN));
         }
         let mut status = autoscaler.status.clone().unwrap_or_default();
+        let now = self.clock.now();
         match self.target(&autoscaler).await {
             Err(why) => {
                 let message = format!(
                     "the HPA controller was unable to get the target's current scale: {why}"
                 );
-                status::set(&mut status, "AbleToScale", false, "FailedGetScale", &message);
+                status::set(&mut status, now, "AbleToScale", false, "FailedGetScale", &message);
                 self.recorder.warning(Subject::of(&*autoscaler), "FailedGetScale", why);
             }
-            Ok(target) => self.scale(&key, &autoscaler, &target, &mut status).await,
+            Ok(target) => self.scale(&key, &autoscaler, &target, &mut status, now).await,
         }
         self.write_status(&autoscaler, status).await?;
         Ok(Next::After(PERIOD))
@@ -164,10 +169,10 @@ impl Autoscaling {
         autoscaler: &HorizontalPodAutoscaler,
         target: &Scaled,
         status: &mut HorizontalPodAutoscalerStatus,
+        now: Timestamp,
     ) {
         let message = "the HPA controller was able to get the target's current scale";
-        status::set(status, "AbleToScale", true, "SucceededGetScale", message);
-        let now = Timestamp::now();
+        status::set(status, now, "AbleToScale", true, "SucceededGetScale", message);
         let current = target.scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0);
         self.history.lock().entry(key.clone()).or_default().begin(current, now);
         status.current_replicas = Some(current);
@@ -175,7 +180,7 @@ impl Autoscaling {
         let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
         let (desired, reason) = if current == 0 && min != 0 {
             let message = "scaling is disabled since the replica count of the target is zero";
-            status::set(status, "ScalingActive", false, "ScalingDisabled", message);
+            status::set(status, now, "ScalingActive", false, "ScalingDisabled", message);
             (0, String::new())
         } else if current > max {
             (max, "Current number of replicas above Spec.MaxReplicas".to_owned())
@@ -201,14 +206,14 @@ impl Autoscaling {
             let why = error.message();
             let message =
                 format!("the HPA controller was unable to update the target scale: {why}");
-            status::set(status, "AbleToScale", false, "FailedUpdateScale", &message);
+            status::set(status, now, "AbleToScale", false, "FailedUpdateScale", &message);
             let message = format!("New size: {desired}; reason: {reason}; error: {why}");
             self.recorder.warning(subject, "FailedRescale", message);
             return;
         }
         let message =
             format!("the HPA controller was able to update the target scale to {desired}");
-        status::set(status, "AbleToScale", true, "SucceededRescale", &message);
+        status::set(status, now, "AbleToScale", true, "SucceededRescale", &message);
         let message = format!("New size: {desired}; reason: {reason}");
         self.recorder.normal(subject, "SuccessfulRescale", message);
         self.history.lock().entry(key.clone()).or_default().scaled(desired - current, now);
@@ -232,7 +237,7 @@ impl Autoscaling {
             Ok(found) if !selector.is_empty() => found,
             Ok(_) => {
                 let message = "the HPA target's scale is missing a selector";
-                status::set(status, "ScalingActive", false, "InvalidSelector", message);
+                status::set(status, now, "ScalingActive", false, "InvalidSelector", message);
                 let why = "selector is required".to_owned();
                 self.recorder.warning(Subject::of(autoscaler), "SelectorRequired", why);
                 return None;
@@ -241,7 +246,7 @@ impl Autoscaling {
                 let why = format!(
                     "couldn't convert selector into a corresponding internal selector object: {error}"
                 );
-                status::set(status, "ScalingActive", false, "InvalidSelector", &why);
+                status::set(status, now, "ScalingActive", false, "InvalidSelector", &why);
                 self.recorder.warning(Subject::of(autoscaler), "InvalidSelector", why);
                 return None;
             }
@@ -266,22 +271,22 @@ impl Autoscaling {
         let (recommended, metric) = match outcome.recommended {
             Ok(found) => found,
             Err((reason, message, all)) => {
-                status::set(status, "ScalingActive", false, reason, &message);
+                status::set(status, now, "ScalingActive", false, reason, &message);
                 self.recorder.warning(Subject::of(autoscaler), "FailedComputeMetricsReplicas", all);
                 return None;
             }
         };
         let message =
             format!("the HPA was able to successfully calculate a replica count from {metric}");
-        status::set(status, "ScalingActive", true, "ValidMetricFound", &message);
+        status::set(status, now, "ScalingActive", true, "ValidMetricFound", &message);
         let limited = {
             let mut history = self.history.lock();
             let history = history.entry(key.clone()).or_default();
             behavior::limit(&autoscaler.spec, history, current, recommended, now)
         };
-        status::set(status, "AbleToScale", true, limited.able.0, limited.able.1);
+        status::set(status, now, "AbleToScale", true, limited.able.0, limited.able.1);
         let (met, reason, message) = limited.limited;
-        status::set(status, "ScalingLimited", met, reason, message);
+        status::set(status, now, "ScalingLimited", met, reason, message);
         let reason = if recommended > current {
             format!("{metric} above target")
         } else {

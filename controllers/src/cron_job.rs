@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::owner;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobStatus, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
@@ -38,6 +38,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct CronJobs {
     client: Client,
+    clock: Clock,
     cron_jobs: Cache<CronJob>,
     jobs: Cache<Job>,
     written: Arc<Written>,
@@ -49,12 +50,14 @@ impl CronJobs {
     /// Hooks into the informers; the queue is to be served with [`CronJobs::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         cron_jobs: &mut Informer<CronJob>,
         jobs: &mut Informer<Job>,
         recorder: &Recorder,
     ) -> Self {
         let this = Self {
             client,
+            clock,
             cron_jobs: cron_jobs.cache(),
             jobs: jobs.cache(),
             written: Arc::default(),
@@ -100,7 +103,7 @@ impl CronJobs {
         let mut jobs = self.jobs.in_namespace(&key.namespace);
         jobs.retain(|job| owner::is_controlled_by(&job.metadata, &uid));
         let missing = self.missing(&cron_job, &jobs).await?;
-        let plan = plan::plan(&cron_job, &jobs, &missing, Timestamp::now());
+        let plan = plan::plan(&cron_job, &jobs, &missing, self.clock.now());
         for event in plan.events {
             self.record(&cron_job, event);
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::pod as pods;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, PostParams};
@@ -62,6 +62,7 @@ pub(crate) struct Sources<'a> {
 #[derive(Clone)]
 pub(crate) struct DaemonSets {
     client: Client,
+    clock: Clock,
     caches: Caches,
     control: PodControl,
     recorder: Recorder,
@@ -71,7 +72,12 @@ pub(crate) struct DaemonSets {
 
 impl DaemonSets {
     /// Hooks into the informers; the queue is to be served with [`DaemonSets::reconcile`].
-    pub(crate) fn new(client: Client, sources: Sources<'_>, recorder: &Recorder) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        clock: Clock,
+        sources: Sources<'_>,
+        recorder: &Recorder,
+    ) -> Self {
         let Sources { sets, pods, owned, nodes, revisions } = sources;
         let recorder = recorder.named(NAME);
         let caches = Caches {
@@ -83,6 +89,7 @@ impl DaemonSets {
         let this = Self {
             control: PodControl::new(client.clone(), recorder.clone()),
             client,
+            clock,
             caches,
             recorder,
             backoff: Arc::default(),
@@ -165,7 +172,7 @@ impl DaemonSets {
 
         let template = pod::tolerant(&set);
         let nodes = self.caches.nodes.all();
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let view = View::new(&set, &template, &hash, &nodes, &pods.owned, now);
         // On half of what was asked for nothing is decided, only reported.
         let settled = self.control.expectations().satisfied(&key);

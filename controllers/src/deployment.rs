@@ -16,7 +16,7 @@ mod status;
 use std::sync::Arc;
 
 use api::pod as pods;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -40,6 +40,7 @@ pub(crate) const NAME: &str = "deployment-controller";
 #[derive(Clone)]
 pub(crate) struct Deployments {
     client: Client,
+    clock: Clock,
     deployments: Cache<Deployment>,
     sets: Cache<ReplicaSet>,
     pods: OwnedPods,
@@ -51,6 +52,7 @@ impl Deployments {
     /// Hooks into the informers; the queue is to be served with [`Deployments::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         deployments: &mut Informer<Deployment>,
         sets: &mut Informer<ReplicaSet>,
         pods: &mut Informer<Pod>,
@@ -59,6 +61,7 @@ impl Deployments {
     ) -> Self {
         let this = Self {
             client,
+            clock,
             deployments: deployments.cache(),
             sets: sets.cache(),
             pods: owned.clone(),
@@ -118,7 +121,7 @@ impl Deployments {
             plan::is_recreate(&deployment) && plan::old_pods_run(&sets, |uid| self.pods.of(uid));
         let step = plan::plan(&deployment, &sets, old_pods_run);
         let (outcome, failed) = self.apply(&key, &deployment, step).await;
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let status = status::status(&deployment, &sets, &outcome, now);
         let recheck = status::recheck(&deployment, &status, now);
         self.write_status(&deployment, plan::revision_note(&sets, &outcome), status).await?;

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
@@ -56,6 +56,7 @@ struct Owners {
 #[derive(Clone)]
 pub(crate) struct Disruption {
     client: Client,
+    clock: Clock,
     budgets: Cache<PodDisruptionBudget>,
     pods: Cache<Pod>,
     owners: Owners,
@@ -66,9 +67,15 @@ pub(crate) struct Disruption {
 
 impl Disruption {
     /// Hooks into the informers; the queue is to be served with [`Disruption::reconcile`].
-    pub(crate) fn new(client: Client, sources: Sources<'_>, recorder: &Recorder) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        clock: Clock,
+        sources: Sources<'_>,
+        recorder: &Recorder,
+    ) -> Self {
         let this = Self {
             client,
+            clock,
             budgets: sources.budgets.cache(),
             pods: sources.pods.cache(),
             owners: Owners {
@@ -123,7 +130,7 @@ impl Disruption {
         } else {
             None
         };
-        let plan = plan::plan(&budget, &pods, scale, Timestamp::now());
+        let plan = plan::plan(&budget, &pods, scale, self.clock.now());
         let mut told = BTreeSet::new();
         for event in plan.events.iter().filter(|event| told.insert(event.reason)) {
             let (subject, message) = (Subject::of(&*budget), event.message.clone());

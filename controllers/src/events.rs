@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use client::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -64,9 +65,9 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Starts the writing task; it ends when the last recorder is dropped.
-    pub(crate) fn start(client: Client, tracker: &TaskTracker) -> Self {
+    pub(crate) fn start(client: Client, clock: Clock, tracker: &TaskTracker) -> Self {
         let (queue, occurrences) = mpsc::channel(QUEUE);
-        tracker.spawn(write(client, occurrences));
+        tracker.spawn(write(client, clock, occurrences));
         Self { component: "controller-manager", queue }
     }
 
@@ -94,12 +95,12 @@ impl Recorder {
     }
 }
 
-async fn write(client: Client, mut occurrences: mpsc::Receiver<Occurrence>) {
+async fn write(client: Client, clock: Clock, mut occurrences: mpsc::Receiver<Occurrence>) {
     let mut written: HashMap<Occurrence, (String, i32)> = HashMap::new();
     let mut order = VecDeque::new();
     while let Some(occurrence) = occurrences.recv().await {
         let api: Api<Event> = Api::namespaced(client.clone(), occurrence.namespace());
-        let now = Timestamp::now();
+        let now = clock.now();
         if let Some((name, count)) = written.get_mut(&occurrence) {
             *count += 1;
             let patch = json!({"count": *count, "lastTimestamp": Time(now)});

@@ -109,6 +109,7 @@ where
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 _ = resync.tick() => {
                     self.resync().await;
@@ -143,8 +144,9 @@ where
 
     /// Takes over a complete list: what is not in it is gone.
     fn replace(&self, list: Vec<Raw>) {
+        let key = |raw: &Raw| raw.name().map(|(namespace, name)| Key { namespace, name });
         let list: BTreeMap<Key, Raw> =
-            list.into_iter().filter_map(|raw| Some((Key::of(&*parse::<K>(&raw)?), raw))).collect();
+            list.into_iter().filter_map(|raw| Some((key(&raw)?, raw))).collect();
         for key in self.objects.keys() {
             if !list.contains_key(&key)
                 && let Some(before) = self.objects.remove(&key)

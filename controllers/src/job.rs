@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::owner;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Client, ResourceExt};
@@ -80,6 +80,7 @@ impl fmt::Display for Work {
 #[derive(Clone)]
 pub(crate) struct Jobs {
     client: Client,
+    clock: Clock,
     jobs: Cache<Job>,
     pods: Cache<Pod>,
     pod_control: PodControl,
@@ -95,6 +96,7 @@ impl Jobs {
     /// Hooks into the informers; the queue is to be served with [`Jobs::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         jobs: &mut Informer<Job>,
         pods: &mut Informer<Pod>,
         recorder: &Recorder,
@@ -103,6 +105,7 @@ impl Jobs {
         let this = Self {
             pod_control: PodControl::new(client.clone(), recorder.clone()),
             client,
+            clock,
             jobs: jobs.cache(),
             pods: pods.cache(),
             written: Arc::default(),
@@ -208,12 +211,12 @@ impl Jobs {
             failures: self.failures.lock().get(&key).copied().unwrap_or_default(),
         };
         let pods = self.pods.in_namespace(&key.namespace);
-        let plan = plan::plan(&job, &pods, memory, Timestamp::now());
+        let plan = plan::plan(&job, &pods, memory, self.clock.now());
         if !self.claim(&job, &plan).await? {
             return Ok(Next::OnChange);
         }
         let (scaled, failure) = self.scale(&key, &job, &plan.scale).await;
-        let progress = plan.progress(&job, scaled, Timestamp::now());
+        let progress = plan.progress(&job, scaled, self.clock.now());
         let job = self.write_status(Job::clone(&job), progress.status.clone()).await?;
         self.failures.lock().insert(key.clone(), plan.failures);
         if let Some((reason, message)) = progress.event {
@@ -221,7 +224,7 @@ impl Jobs {
         }
         let (freed, stuck) = self.free(&key, &progress.counted).await;
         let written = job.status.clone().unwrap_or_default();
-        let (status, end) = progress.counted(&written, &freed, Timestamp::now());
+        let (status, end) = progress.counted(&written, &freed, self.clock.now());
         let job = self.write_status(job, status).await?;
         if let Some(end) = end {
             self.tell(&job, end);

@@ -33,6 +33,8 @@
 //! | [`garbage`] | objects go with their owners |
 //! | [`node_lifecycle`] | a silent node is Unknown, tainted, and loses its pods |
 //! | [`node_ttl`] | nodes know how long they may keep Secrets and ConfigMaps |
+//! | [`node_ipam`] | nodes have ranges of pod addresses |
+//! | [`certificates`] | certificate requests are approved, signed and cleared away |
 //! | [`token_cleaner`] | bootstrap tokens go when their time is over |
 //! | [`service_account`] | every namespace has the account `default`; Secrets of tokens have one |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
@@ -46,8 +48,10 @@
 //! Called by `wctl` with a client of the identity `system:kube-controller-manager`.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
+use client::Clock;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use k8s_openapi::api::apps::v1::{
@@ -69,6 +73,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 mod autoscaling;
+mod certificates;
 mod cluster_role_aggregation;
 mod cron_job;
 mod daemon_set;
@@ -83,6 +88,7 @@ mod informer;
 mod job;
 mod local_path;
 mod namespace;
+mod node_ipam;
 mod node_lifecycle;
 mod node_ttl;
 mod pod_gc;
@@ -102,6 +108,7 @@ mod volume_binding;
 mod workload;
 mod written;
 
+pub use certificates::Signing;
 use cluster_role_aggregation::ClusterRoleAggregation;
 use daemon_set::DaemonSets;
 use deployment::Deployments;
@@ -111,6 +118,7 @@ use garbage::Garbage;
 use informer::Informer;
 pub use local_path::{LocalPath, default_storage_class};
 use namespace::Namespaces;
+pub use node_ipam::NodeRanges;
 use node_lifecycle::NodeLifecycle;
 use pod_gc::PodGc;
 use protection::{ClaimProtection, VolumeProtection};
@@ -138,8 +146,14 @@ pub struct Config {
     /// Where volumes of [`default_storage_class`] are kept. None, the default: there is no built-in
     /// provisioner.
     pub local_path: Option<LocalPath>,
+    /// With what certificates are signed. None, the default: requests are left to others.
+    pub signing: Option<Signing>,
+    /// From which nodes get their ranges of pod addresses. None, the default: they bring them along.
+    pub node_ranges: Option<NodeRanges>,
     /// Workers per controller. Default: 4.
     pub workers: usize,
+    /// The time of day. Default: the host's.
+    pub clock: Clock,
     /// How long to wait for reconciles under way when told to stop. Default: 5 seconds.
     pub drain: Duration,
 }
@@ -151,7 +165,10 @@ impl Default for Config {
             node_grace: Duration::from_secs(40),
             finished_pods: 12_500,
             local_path: None,
+            signing: None,
+            node_ranges: None,
             workers: 4,
+            clock: Clock::Host,
             drain: Duration::from_secs(5),
         }
     }
@@ -182,11 +199,21 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     if config.node_grace.is_zero() {
         return Err(Error::Config { field: "node_grace", problem: "must not be zero" });
     }
+    if let Some(ranges) = &config.node_ranges
+        && !(ranges.cluster.prefix_len()..=30).contains(&ranges.node_prefix)
+    {
+        let problem = "must have a prefix of nodes from the cluster's to 30";
+        return Err(Error::Config { field: "node_ranges", problem });
+    }
+    let authority = match config.signing.as_ref().map(certificates::Authority::new).transpose() {
+        Ok(authority) => authority.map(Arc::new),
+        Err(problem) => return Err(Error::Config { field: "signing", problem }),
+    };
     let tracker = TaskTracker::new();
     let stop = Stop { asked: shutdown.clone(), cut_off: CancellationToken::new() };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = start(&config, &client, &tracker, &stop) => shutdown.cancelled().await,
+        () = start(&config, authority, &client, &tracker, &stop) => shutdown.cancelled().await,
     }
     tracker.close();
     if tokio::time::timeout(config.drain, tracker.wait()).await.is_err() {
@@ -200,8 +227,14 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
 }
 
 /// Builds the informers and controllers, waits for the first lists and starts the workers.
-async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &Stop) {
-    let shutdown = &stop.asked;
+async fn start(
+    config: &Config,
+    authority: Option<Arc<certificates::Authority>>,
+    client: &Client,
+    tracker: &TaskTracker,
+    stop: &Stop,
+) {
+    let (shutdown, clock) = (&stop.asked, config.clock);
     let all = watcher::Config::default;
     let mut pods: Informer<Pod> = Informer::new(client.clone(), all());
     let mut nodes: Informer<Node> = Informer::new(client.clone(), all());
@@ -227,13 +260,15 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let root_cas = all().fields(&format!("metadata.name={}", root_ca::CONFIG_MAP));
     let mut config_maps: Informer<ConfigMap> = Informer::new(client.clone(), root_cas);
 
-    let recorder = Recorder::start(client.clone(), tracker);
+    let recorder = Recorder::start(client.clone(), clock, tracker);
     let owned = OwnedPods::new(&mut pods);
     let replication =
-        Replication::new(client.clone(), &mut controllers, &mut pods, &owned, &recorder);
-    let sets = Replication::new(client.clone(), &mut replica_sets, &mut pods, &owned, &recorder);
+        Replication::new(client.clone(), clock, &mut controllers, &mut pods, &owned, &recorder);
+    let sets =
+        Replication::new(client.clone(), clock, &mut replica_sets, &mut pods, &owned, &recorder);
     let rollouts = Deployments::new(
         client.clone(),
+        clock,
         &mut deployments,
         &mut replica_sets,
         &mut pods,
@@ -242,15 +277,19 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     );
     let stateful = StatefulSets::new(
         client.clone(),
-        &mut stateful_sets,
-        &mut pods,
-        &owned,
-        &mut claims,
-        &mut revisions,
+        clock,
+        stateful_set::Sources {
+            sets: &mut stateful_sets,
+            pods: &mut pods,
+            owned: &owned,
+            claims: &mut claims,
+            revisions: &mut revisions,
+        },
         &recorder,
     );
     let daemons = DaemonSets::new(
         client.clone(),
+        clock,
         daemon_set::Sources {
             sets: &mut daemon_sets,
             pods: &mut pods,
@@ -270,9 +309,10 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
             endpoints: &mut endpoints,
         },
     );
-    let namespace_deletion = Namespaces::new(client.clone(), &mut namespaces);
+    let namespace_deletion = Namespaces::new(client.clone(), clock, &mut namespaces);
     let lifecycle = NodeLifecycle::new(
         client.clone(),
+        clock,
         config.node_grace,
         &mut nodes,
         &mut leases,
@@ -291,10 +331,11 @@ async fn start(config: &Config, client: &Client, tracker: &TaskTracker, stop: &S
     let claim_protection = ClaimProtection::new(client.clone(), &mut claims, &mut pods);
     let volume_protection = VolumeProtection::new(client.clone(), &mut volumes);
     let mut garbage = Garbage::new(client.clone());
-    let mut more = Start::new(client, &recorder, tracker, stop, config.workers);
+    let mut more = Start::new(client, clock, &recorder, tracker, stop, config.workers);
     more.batch(&mut pods);
     more.quotas(&mut garbage);
     more.nodes_and_tokens(&mut nodes);
+    more.joining(authority, config.node_ranges, &mut nodes);
     more.mirroring(&mut services, &mut endpoints, &mut slices);
     more.autoscaling(&pods);
     more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &mut pods, &nodes);

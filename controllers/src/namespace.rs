@@ -13,7 +13,7 @@ mod plan;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{GroupVersion, GroupVersionKind};
@@ -37,15 +37,20 @@ const LOOK_AGAIN_SOON: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(crate) struct Namespaces {
     client: Client,
+    clock: Clock,
     namespaces: Cache<Namespace>,
     queue: Arc<WorkQueue<Key>>,
 }
 
 impl Namespaces {
     /// Hooks into the informer; the queue is to be served with [`Namespaces::reconcile`].
-    pub(crate) fn new(client: Client, namespaces: &mut Informer<Namespace>) -> Self {
-        let this =
-            Self { client, namespaces: namespaces.cache(), queue: Arc::new(WorkQueue::new()) };
+    pub(crate) fn new(client: Client, clock: Clock, namespaces: &mut Informer<Namespace>) -> Self {
+        let this = Self {
+            client,
+            clock,
+            namespaces: namespaces.cache(),
+            queue: Arc::new(WorkQueue::new()),
+        };
         let queue = this.queue.clone();
         namespaces.on_change(move |_, now| {
             if let Some(namespace) = now.filter(|ns| ns.metadata.deletion_timestamp.is_some()) {
@@ -83,7 +88,7 @@ impl Namespaces {
         let namespace = self.write_conditions(&api, namespace, &progress).await?;
         if !progress.is_empty() {
             let going_for = namespace.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-            let fresh = going_for.is_some_and(|since| plan::is_fresh(since, Timestamp::now()));
+            let fresh = going_for.is_some_and(|since| plan::is_fresh(since, self.clock.now()));
             return Ok(Next::After(if fresh { LOOK_AGAIN_SOON } else { LOOK_AGAIN }));
         }
         self.finalize(&namespace).await?;
@@ -187,7 +192,7 @@ impl Namespaces {
         namespace: Namespace,
         progress: &Progress,
     ) -> Result<Namespace, ReconcileError> {
-        let conditions = progress.conditions(&namespace, Timestamp::now());
+        let conditions = progress.conditions(&namespace, self.clock.now());
         let old = namespace.status.as_ref().and_then(|status| status.conditions.clone());
         if old.unwrap_or_default() == conditions {
             return Ok(namespace);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::pod as pods;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -47,6 +47,7 @@ pub(crate) const LEASES: &str = "kube-node-lease";
 #[derive(Clone)]
 pub(crate) struct NodeLifecycle {
     client: Client,
+    clock: Clock,
     nodes: Cache<Node>,
     leases: Cache<Lease>,
     /// Pods that have not ended, by node.
@@ -61,6 +62,7 @@ impl NodeLifecycle {
     /// Hooks into the informers; the queue is to be served with [`NodeLifecycle::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         grace: Duration,
         nodes: &mut Informer<Node>,
         leases: &mut Informer<Lease>,
@@ -69,6 +71,7 @@ impl NodeLifecycle {
     ) -> Self {
         let this = Self {
             client,
+            clock,
             nodes: nodes.cache(),
             leases: leases.cache(),
             pods: pods.index(|pod| {
@@ -119,8 +122,8 @@ impl NodeLifecycle {
         let Some(node) = self.nodes.get(&key) else { return Ok(Next::OnChange) };
         let lease = self.leases.get(&Key::new(LEASES, &key.name));
         let silent = self.silence(&key.name, Signs::of(&node, lease.as_deref()));
-        let now = Timestamp::now();
-        let mut again = self.grace.checked_sub(silent).unwrap_or(self.grace);
+        let now = self.clock.now();
+        let mut again = plan::next_look(self.grace, silent);
 
         let mut current = (*node).clone();
         if silent >= self.grace
@@ -186,7 +189,7 @@ impl NodeLifecycle {
         let api: Api<Pod> =
             Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         let condition = json!({"type": "Ready", "status": "False",
-            "lastTransitionTime": Time(Timestamp::now())});
+            "lastTransitionTime": Time(self.clock.now())});
         let patch = Patch::Strategic(json!({"metadata": {"uid": pod.uid()},
             "status": {"conditions": [condition]}}));
         let (name, params) = (pod.name_any(), PatchParams::default());

@@ -8,7 +8,7 @@
 //! This is client-go's work queue in its guarantees. Its size is bounded by the number of objects.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -98,6 +98,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
                 state.delayed.first().map(|(due, _)| *due)
             };
             tokio::select! {
+                biased;
                 () = self.added.notified() => {}
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
@@ -118,7 +119,7 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
             *failures += 1;
             *failures
         };
-        let delay = jitter(backoff(failures));
+        let delay = jitter(backoff(failures), key, failures);
         self.finish(key);
         self.add_after(key.clone(), delay);
         delay
@@ -159,10 +160,10 @@ fn backoff(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LONGEST_RETRY)
 }
 
-/// Give or take a fifth. The keys of a fresh hasher are random enough for this.
-fn jitter(delay: Duration) -> Duration {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u8(0);
+/// Give or take a fifth, another one for every key and failure.
+fn jitter<K: Hash>(delay: Duration, key: &K, failures: u32) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (key, failures).hash(&mut hasher);
     let permille = u32::try_from(hasher.finish() % 400).unwrap_or(200);
     delay * (800 + permille) / 1000
 }

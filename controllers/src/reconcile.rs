@@ -85,6 +85,27 @@ impl ReconcileError {
     }
 }
 
+/// How loudly a failure is told to whoever reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Volume {
+    /// Nothing is wrong yet, or somebody else is told.
+    Quiet,
+    Loud,
+}
+
+impl Volume {
+    /// For a failure after which the next try is so far away. A quota that is used up is what its owner
+    /// wanted, and an event (`FailedCreate`) says so to whoever wants more.
+    fn of(error: &ReconcileError, retry_in: Duration) -> Self {
+        let message = error.message();
+        let by_quota = error.code() == Some(403)
+            && [": exceeded quota: ", ": failed quota: "]
+                .iter()
+                .any(|words| message.contains(words));
+        if by_quota || retry_in < WORTH_A_WARNING { Self::Quiet } else { Self::Loud }
+    }
+}
+
 /// Makes a request with a deadline and names it in errors.
 pub(crate) async fn request<T>(
     operation: &'static str,
@@ -166,14 +187,51 @@ pub(crate) fn serve<K, F, Run>(
                     }
                     Err(error) => {
                         let retry_in = queue.failed(&key);
-                        if retry_in < WORTH_A_WARNING {
-                            debug!(controller, %key, %error, ?retry_in, "reconcile failed");
-                        } else {
-                            warn!(controller, %key, %error, ?retry_in, "reconcile keeps failing");
+                        match Volume::of(&error, retry_in) {
+                            Volume::Quiet => {
+                                debug!(controller, %key, %error, ?retry_in, "reconcile failed");
+                            }
+                            Volume::Loud => {
+                                warn!(controller, %key, %error, ?retry_in, "reconcile keeps failing");
+                            }
                         }
                     }
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_used_up_quota_is_no_warning() {
+        let refused = |code, message: &str| ReconcileError::Request {
+            operation: "create",
+            subject: "pod of d/web".to_owned(),
+            source: Box::new(kube::Error::Api(Box::new(
+                Status::failure(message, "Forbidden").with_code(code),
+            ))),
+        };
+        let over = "pods \"web-\" is forbidden: exceeded quota: q, requested: pods=1";
+        for (code, message, seconds, want) in [
+            (403, over, 60, Volume::Quiet),
+            (
+                403,
+                "pods \"web-\" is forbidden: failed quota: q: must specify cpu",
+                60,
+                Volume::Quiet,
+            ),
+            (403, "pods is forbidden: User \"x\" cannot create resource", 60, Volume::Loud),
+            (422, "Pod \"x\" is invalid: exceeded quota: ", 60, Volume::Loud),
+            (403, "pods is forbidden: User \"x\" cannot create resource", 0, Volume::Quiet),
+        ] {
+            let volume = Volume::of(&refused(code, message), Duration::from_secs(seconds));
+            assert_eq!(volume, want, "{code} {message}");
+        }
     }
 }

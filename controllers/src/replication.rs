@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use api::owner;
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
@@ -33,6 +33,7 @@ use crate::workload::{claim, template, watch};
 /// Everything a reconcile needs.
 pub(crate) struct Replication<R> {
     client: Client,
+    clock: Clock,
     objects: Cache<R>,
     pods: OwnedPods,
     control: PodControl,
@@ -43,6 +44,7 @@ impl<R> Clone for Replication<R> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
+            clock: self.clock,
             objects: self.objects.clone(),
             pods: self.pods.clone(),
             control: self.control.clone(),
@@ -55,6 +57,7 @@ impl<R: Replicated> Replication<R> {
     /// Hooks into the informers; the queue is to be served with [`Replication::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         objects: &mut Informer<R>,
         pods: &mut Informer<Pod>,
         owned: &OwnedPods,
@@ -63,6 +66,7 @@ impl<R: Replicated> Replication<R> {
         let control = PodControl::new(client.clone(), recorder.named(R::CONTROLLER));
         let this = Self {
             client,
+            clock,
             objects: objects.cache(),
             pods: owned.clone(),
             control,
@@ -102,7 +106,7 @@ impl<R: Replicated> Replication<R> {
         let others = siblings.iter().filter(|uid| object.meta().uid.as_ref() != Some(*uid));
         pods.extend(others.flat_map(|uid| self.pods.of(uid)));
         let may_scale = self.control.expectations().satisfied(&key);
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let plan = plan::plan(&*object, &pods, &siblings, may_scale, now);
         claim::settle(&self.client, &*object, &plan.claims).await?;
         let failed = self.scale(&key, &object, &plan.scale).await;

@@ -4,11 +4,13 @@ use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use client::Clock;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{
     Endpoints, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
     ResourceQuota, Secret, Service,
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
 use crate::autoscaling::{self, Autoscaling};
+use crate::certificates::{self, Authority, Certificates};
 use crate::cron_job::{self, CronJobs};
 use crate::disruption::{self, Disruption};
 use crate::endpoint_slice_mirroring::{self, Mirroring};
@@ -32,6 +35,7 @@ use crate::garbage::Garbage;
 use crate::informer::Informer;
 use crate::job::{self, Jobs};
 use crate::local_path::{self, LocalPath, Provisioner};
+use crate::node_ipam::{self, NodeIpam, NodeRanges};
 use crate::node_ttl::{self, NodeTtl};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, Stop, serve};
@@ -43,6 +47,7 @@ use crate::volume_binding::{self, VolumeBinding};
 /// What is being started.
 pub(crate) struct Start<'a> {
     pub(crate) client: &'a Client,
+    pub(crate) clock: Clock,
     pub(crate) recorder: &'a Recorder,
     pub(crate) tracker: &'a TaskTracker,
     pub(crate) stop: &'a Stop,
@@ -55,12 +60,14 @@ pub(crate) struct Start<'a> {
 impl<'a> Start<'a> {
     pub(crate) fn new(
         client: &'a Client,
+        clock: Clock,
         recorder: &'a Recorder,
         tracker: &'a TaskTracker,
         stop: &'a Stop,
         workers: usize,
     ) -> Self {
-        Self { client, recorder, tracker, stop, workers, lists: Vec::new(), served: Vec::new() }
+        let (lists, served) = (Vec::new(), Vec::new());
+        Self { client, clock, recorder, tracker, stop, workers, lists, served }
     }
 
     /// An informer of every object of a kind, not started yet.
@@ -115,9 +122,10 @@ impl<'a> Start<'a> {
     pub(crate) fn batch(&mut self, pods: &mut Informer<Pod>) {
         let (mut jobs, mut cron_jobs) = (self.informer::<Job>(), self.informer::<CronJob>());
         let client = || self.client.clone();
-        let controller = Jobs::new(client(), &mut jobs, pods, self.recorder);
-        let schedules = CronJobs::new(client(), &mut cron_jobs, &mut jobs, self.recorder);
-        let ttl = TtlAfterFinished::new(client(), &mut jobs);
+        let controller = Jobs::new(client(), self.clock, &mut jobs, pods, self.recorder);
+        let schedules =
+            CronJobs::new(client(), self.clock, &mut cron_jobs, &mut jobs, self.recorder);
+        let ttl = TtlAfterFinished::new(client(), self.clock, &mut jobs);
         self.begin(jobs);
         self.begin(cron_jobs);
         let queue = controller.queue().clone();
@@ -141,7 +149,7 @@ impl<'a> Start<'a> {
     ) {
         let mut classes = self.informer::<StorageClass>();
         let sources = volume_binding::Sources { claims, volumes, classes: &mut classes, pods };
-        let binder = VolumeBinding::new(self.client.clone(), sources, self.recorder);
+        let binder = VolumeBinding::new(self.client.clone(), self.clock, sources, self.recorder);
         let provisioner = place.map(|place| {
             let sources = local_path::Sources { claims, volumes, classes: &classes, nodes };
             Provisioner::new(self.client.clone(), place.clone(), sources, self.recorder)
@@ -193,7 +201,7 @@ impl<'a> Start<'a> {
         let config = watcher::Config::default().fields(&tokens);
         let mut secrets: Informer<Secret> = Informer::new(self.client.clone(), config);
         let ttl = NodeTtl::new(self.client.clone(), nodes);
-        let cleaner = TokenCleaner::new(self.client.clone(), &mut secrets);
+        let cleaner = TokenCleaner::new(self.client.clone(), self.clock, &mut secrets);
         self.begin(secrets);
         let queue = ttl.queue().clone();
         self.serve(node_ttl::NAME, &queue, 1, move |key| ttl.clone().reconcile(key));
@@ -201,11 +209,36 @@ impl<'a> Start<'a> {
         self.serve(token_cleaner::NAME, &queue, 1, move |key| cleaner.clone().reconcile(key));
     }
 
+    /// What nodes need to join: certificates, and addresses for their pods.
+    pub(crate) fn joining(
+        &mut self,
+        authority: Option<Arc<Authority>>,
+        ranges: Option<NodeRanges>,
+        nodes: &mut Informer<Node>,
+    ) {
+        if let Some(ranges) = ranges {
+            let ipam = NodeIpam::new(self.client.clone(), ranges, nodes, self.recorder);
+            let queue = ipam.queue().clone();
+            // One worker: a range is given to one node at a time.
+            self.serve(node_ipam::NAME, &queue, 1, move |key| ipam.clone().reconcile(key));
+        }
+        if let Some(authority) = authority {
+            let mut requests = self.informer::<CertificateSigningRequest>();
+            let (client, clock) = (self.client.clone(), self.clock);
+            let controller =
+                Certificates::new(client, clock, authority, &mut requests, nodes, self.recorder);
+            self.begin(requests);
+            let queue = controller.queue().clone();
+            self.serve(certificates::NAME, &queue, 1, move |key| controller.clone().reconcile(key));
+        }
+    }
+
     /// HorizontalPodAutoscalers.
     pub(crate) fn autoscaling(&mut self, pods: &Informer<Pod>) {
         let mut autoscalers = self.informer::<HorizontalPodAutoscaler>();
+        let client = self.client.clone();
         let controller =
-            Autoscaling::new(self.client.clone(), &mut autoscalers, pods, self.recorder);
+            Autoscaling::new(client, self.clock, &mut autoscalers, pods, self.recorder);
         self.begin(autoscalers);
         let queue = controller.queue().clone();
         self.serve(autoscaling::NAME, &queue, self.workers, move |key| {
@@ -225,6 +258,7 @@ impl<'a> Start<'a> {
         let mut budgets = self.informer::<PodDisruptionBudget>();
         let controller = Disruption::new(
             self.client.clone(),
+            self.clock,
             disruption::Sources {
                 budgets: &mut budgets,
                 pods,

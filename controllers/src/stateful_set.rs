@@ -14,7 +14,7 @@ mod status;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use client::Clock;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetStatus};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -37,10 +37,20 @@ pub(crate) const NAME: &str = "statefulset-controller";
 /// The label of its revisions that has their hash.
 const HASH: &str = "controller.kubernetes.io/hash";
 
+/// What is watched.
+pub(crate) struct Sources<'a> {
+    pub(crate) sets: &'a mut Informer<StatefulSet>,
+    pub(crate) pods: &'a mut Informer<Pod>,
+    pub(crate) owned: &'a OwnedPods,
+    pub(crate) claims: &'a mut Informer<PersistentVolumeClaim>,
+    pub(crate) revisions: &'a mut Informer<ControllerRevision>,
+}
+
 /// Everything a reconcile needs.
 #[derive(Clone)]
 pub(crate) struct StatefulSets {
     client: Client,
+    clock: Clock,
     sets: Cache<StatefulSet>,
     pods: OwnedPods,
     claims: Cache<PersistentVolumeClaim>,
@@ -53,15 +63,14 @@ impl StatefulSets {
     /// Hooks into the informers; the queue is to be served with [`StatefulSets::reconcile`].
     pub(crate) fn new(
         client: Client,
-        sets: &mut Informer<StatefulSet>,
-        pods: &mut Informer<Pod>,
-        owned: &OwnedPods,
-        claims: &mut Informer<PersistentVolumeClaim>,
-        revisions: &mut Informer<ControllerRevision>,
+        clock: Clock,
+        sources: Sources<'_>,
         recorder: &Recorder,
     ) -> Self {
+        let Sources { sets, pods, owned, claims, revisions } = sources;
         let this = Self {
             client,
+            clock,
             sets: sets.cache(),
             pods: owned.clone(),
             claims: claims.cache(),
@@ -141,7 +150,7 @@ impl StatefulSets {
         let both = Revisions { current: current.unwrap_or(&update).clone(), update };
 
         let claims = self.claims.in_namespace(&key.namespace);
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let plan = plan::plan(&set, &both, &pods.owned, &claims, now);
         let mut failed = None;
         for action in &plan.actions {

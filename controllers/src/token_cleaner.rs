@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Clock;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, Preconditions};
@@ -26,6 +27,7 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 #[derive(Clone)]
 pub(crate) struct TokenCleaner {
     client: Client,
+    clock: Clock,
     secrets: Cache<Secret>,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -33,8 +35,9 @@ pub(crate) struct TokenCleaner {
 impl TokenCleaner {
     /// Hooks into the informer of bootstrap tokens; the queue is to be served with
     /// [`TokenCleaner::reconcile`].
-    pub(crate) fn new(client: Client, secrets: &mut Informer<Secret>) -> Self {
-        let this = Self { client, secrets: secrets.cache(), queue: Arc::new(WorkQueue::new()) };
+    pub(crate) fn new(client: Client, clock: Clock, secrets: &mut Informer<Secret>) -> Self {
+        let queue = Arc::new(WorkQueue::new());
+        let this = Self { client, clock, secrets: secrets.cache(), queue };
         let queue = this.queue.clone();
         secrets.on_change(move |_, now| {
             if let Some(secret) = now {
@@ -52,7 +55,7 @@ impl TokenCleaner {
     /// Deletes a token whose time is over.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(secret) = self.secrets.get(&key) else { return Ok(Next::OnChange) };
-        match left(&secret, Timestamp::now()) {
+        match left(&secret, self.clock.now()) {
             None => return Ok(Next::OnChange),
             Some(wait) if !wait.is_zero() => return Ok(Next::After(wait)),
             Some(_) => {}

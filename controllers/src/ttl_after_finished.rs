@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Clock;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, DeleteParams, Preconditions};
@@ -21,17 +22,19 @@ pub(crate) const NAME: &str = "ttl-after-finished-controller";
 #[derive(Clone)]
 pub(crate) struct TtlAfterFinished {
     client: Client,
+    clock: Clock,
     jobs: Cache<Job>,
     queue: Arc<WorkQueue<Key>>,
 }
 
 impl TtlAfterFinished {
     /// Hooks into the informer; the queue is to be served with [`TtlAfterFinished::reconcile`].
-    pub(crate) fn new(client: Client, jobs: &mut Informer<Job>) -> Self {
-        let this = Self { client, jobs: jobs.cache(), queue: Arc::new(WorkQueue::new()) };
+    pub(crate) fn new(client: Client, clock: Clock, jobs: &mut Informer<Job>) -> Self {
+        let queue = Arc::new(WorkQueue::new());
+        let this = Self { client, clock, jobs: jobs.cache(), queue };
         let queue = this.queue.clone();
         jobs.on_change(move |_, now| {
-            if let Some(job) = now.filter(|job| left(job, Timestamp::now()).is_some()) {
+            if let Some(job) = now.filter(|job| left(job, clock.now()).is_some()) {
                 queue.add(Key::of(&**job));
             }
         });
@@ -46,7 +49,7 @@ impl TtlAfterFinished {
     /// Deletes a Job whose time has come.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(job) = self.jobs.get(&key) else { return Ok(Next::OnChange) };
-        match left(&job, Timestamp::now()) {
+        match left(&job, self.clock.now()) {
             None => return Ok(Next::OnChange),
             Some(wait) if !wait.is_zero() => return Ok(Next::After(wait)),
             Some(_) => {}
@@ -56,7 +59,7 @@ impl TtlAfterFinished {
         let Some(live) = request("get", &key, api.get_opt(&key.name)).await? else {
             return Ok(Next::OnChange);
         };
-        match left(&live, Timestamp::now()) {
+        match left(&live, self.clock.now()) {
             Some(wait) if wait.is_zero() => {}
             _ => return Ok(Next::OnChange),
         }

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Clock;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::{Client, ResourceExt};
@@ -62,6 +63,7 @@ pub(crate) struct Sources<'a> {
 #[derive(Clone)]
 pub(crate) struct VolumeBinding {
     client: Client,
+    clock: Clock,
     claims: Cache<PersistentVolumeClaim>,
     volumes: Cache<PersistentVolume>,
     classes: Cache<StorageClass>,
@@ -75,9 +77,15 @@ pub(crate) struct VolumeBinding {
 impl VolumeBinding {
     /// Hooks into the informers; the queue is to be served by one worker with
     /// [`VolumeBinding::reconcile`].
-    pub(crate) fn new(client: Client, sources: Sources<'_>, recorder: &Recorder) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        clock: Clock,
+        sources: Sources<'_>,
+        recorder: &Recorder,
+    ) -> Self {
         let this = Self {
             client,
+            clock,
             claims: sources.claims.cache(),
             volumes: sources.volumes.cache(),
             classes: sources.classes.cache(),

@@ -79,6 +79,7 @@ fn sandbox(id: &str, root: &std::path::Path) -> SandboxSpec {
         hostname: id.to_owned(),
         network: Network::Host,
         namespaces: Default::default(),
+        sysctls: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),
@@ -105,6 +106,7 @@ fn container() -> ContainerSpec {
         security: Security::default(),
         http_port: None,
         stdio: Default::default(),
+        pid_of: None,
         labels: Default::default(),
     }
 }

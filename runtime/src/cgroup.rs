@@ -22,8 +22,10 @@ mod layout;
 pub mod plan;
 mod stats;
 
-pub use apply::{CgroupError, create, kill, processes, remove};
+pub use apply::{CgroupError, create, kill, processes, remove, rewrite};
 pub use devices::{DeviceAccess, DeviceFilter, DeviceKind, DeviceRule};
 pub use layout::{Controller, Layout};
-pub use plan::{CgroupPlan, container_plan, root_plan, sandbox_plan};
+pub use plan::{
+    CgroupPlan, Write, container_limits, container_plan, root_plan, sandbox_limits, sandbox_plan,
+};
 pub use stats::{Usage, oom_kills, usage};

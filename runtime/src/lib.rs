@@ -44,4 +44,5 @@ pub use crate::image::ImageStore;
 pub use crate::remove_tree::remove_tree;
 pub use crate::runtime::{
     NetworkError, OpenError, Runtime, RuntimeConfig, SandboxError, StartError, StopError,
+    UpdateError,
 };

@@ -9,6 +9,7 @@
 //! disappears with its network namespace; [`remove_veth`] only makes that moment certain.
 
 mod netlink;
+mod routes;
 
 use std::fs;
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::runtime::NetworkError;
 use crate::spec::BridgeSpec;
 
 pub(crate) use netlink::Netlink;
+pub use routes::{Route, add_route, remove_route, routes};
 
 /// The name of a pod's interface inside its sandbox.
 pub const POD_INTERFACE: &str = "eth0";
@@ -124,6 +126,12 @@ fn loopback_up_with(netlink: &Netlink) -> Result<(), NetworkError> {
 pub(crate) fn pod_settings() -> Result<(), NetworkError> {
     write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
     write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")
+}
+
+/// Sets what a sandbox asks for, in the calling process's own namespaces. `name` has dots between its
+/// parts.
+pub(crate) fn sysctl(name: &str, value: &str) -> Result<(), NetworkError> {
+    write_setting(&format!("/proc/sys/{}", name.replace('.', "/")), value)
 }
 
 fn write_setting(path: &str, value: &str) -> Result<(), NetworkError> {

@@ -19,11 +19,12 @@ use crate::host::HostFacts;
 use crate::image::{Image, ImageKind, ImageStore, ImageStoreConfig};
 use crate::sandbox::{Running, Sandboxes};
 use crate::spec::{
-    BridgeSpec, ContainerEvent, ContainerSpec, ContainerStatus, SandboxSpec, SandboxStatus,
+    BridgeSpec, ContainerEvent, ContainerSpec, ContainerStatus, Resources, SandboxSpec,
+    SandboxStatus,
 };
 use crate::streams::{Streams, Wanted};
 
-pub use error::{NetworkError, OpenError, SandboxError, StartError, StopError};
+pub use error::{NetworkError, OpenError, SandboxError, StartError, StopError, UpdateError};
 
 /// Where the runtime keeps its things and what it calls them.
 #[derive(Debug, Clone)]
@@ -231,6 +232,35 @@ impl Runtime {
         grace: Duration,
     ) -> Result<(), StopError> {
         self.inner.sandboxes.stop(sandbox, name, grace).await
+    }
+
+    /// Gives a container that runs other limits, without a restart; what `resources` leaves open stays as it
+    /// is. Its record has these resources from then on, and `labels` besides its own.
+    ///
+    /// A Wasm container keeps the limits that its own host was started with.
+    ///
+    /// # Errors
+    /// [`UpdateError::BelowUsage`] if it uses more memory than it is to have: the kernel would kill it.
+    pub async fn update_container(
+        &self,
+        sandbox: &str,
+        name: &str,
+        resources: Resources,
+        labels: BTreeMap<String, String>,
+    ) -> Result<(), UpdateError> {
+        self.inner.sandboxes.update_container(sandbox, name, resources, labels).await
+    }
+
+    /// Gives the cgroup above a sandbox's containers other limits; what `resources` leaves open stays.
+    ///
+    /// # Errors
+    /// [`UpdateError`]; cgroup v1 refuses a CPU limit below one of the containers'.
+    pub async fn update_sandbox(
+        &self,
+        sandbox: &str,
+        resources: &Resources,
+    ) -> Result<(), UpdateError> {
+        self.inner.sandboxes.update(sandbox, resources).await
     }
 
     /// Kills what is left in a sandbox and removes its cgroups, network, mounts and files, but not its

@@ -14,6 +14,7 @@ mod prepare;
 mod remove;
 mod start;
 mod stop;
+mod update;
 mod view;
 
 use std::collections::BTreeMap;

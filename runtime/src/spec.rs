@@ -25,6 +25,10 @@ pub struct SandboxSpec {
     /// Which namespaces its containers share, and with whom.
     #[serde(default)]
     pub namespaces: Namespaces,
+    /// Kernel settings of its network and IPC namespaces, by name with dots (`net.ipv4.tcp_syncookies`).
+    /// Not for a sandbox whose namespaces are the host's.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
     /// Contents of `/etc/hosts` in every container.
     pub hosts: String,
     /// Contents of `/etc/resolv.conf` in every container.
@@ -135,6 +139,10 @@ pub struct ContainerSpec {
     /// What its standard streams are.
     #[serde(default)]
     pub stdio: Stdio,
+    /// Another container of the sandbox, which must run: this one is born among its processes and ends
+    /// with it. `None` is what the sandbox says ([`PidNamespace`]).
+    #[serde(default)]
+    pub pid_of: Option<String>,
     /// Opaque to the runtime; kept in the record.
     pub labels: BTreeMap<String, String>,
 }
@@ -161,8 +169,21 @@ pub struct UserSpec {
     pub gid: Option<u32>,
     /// Further groups.
     pub supplementary_gids: Vec<u32>,
+    /// No others: what the image's group file says does not count.
+    pub strict_groups: bool,
     /// Refuse to start as uid 0.
     pub must_be_non_root: bool,
+}
+
+/// Who a process is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// All groups, the primary one included, in ascending order.
+    pub groups: Vec<u32>,
 }
 
 /// One bind mount of a file or directory.
@@ -278,6 +299,9 @@ pub struct ContainerStatus {
     pub spec: ContainerSpec,
     /// Digest of the image's manifest it was started from (`sha256:…`).
     pub image_digest: String,
+    /// Who its first process became; `None` until that is known, and where nothing is isolated.
+    #[serde(default)]
+    pub user: Option<Identity>,
     /// Unique id of this attempt (`<sandbox id>-<name>-<attempt>` is fine).
     pub id: String,
     /// Where it is.

@@ -14,30 +14,70 @@ use crate::pod::PodInfo;
 /// Every request has an end: after this the pod is tried again.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why a write did not happen.
+/// Why a pod was not bound.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BindError {
+pub enum BindError {
     /// The pod is gone, or another one has its name.
     #[error("pod {namespace}/{name} is gone")]
-    Gone { namespace: String, name: String },
+    Gone {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// The API server refused or could not be reached.
     #[error("{operation} of pod {namespace}/{name} failed")]
     Request {
+        /// What was asked for.
         operation: &'static str,
+        /// The pod's namespace.
         namespace: String,
+        /// The pod's name.
         name: String,
+        /// The answer.
         #[source]
         source: Box<kube::Error>,
     },
-    /// What the pod needs is not there, in the words of its condition.
+    /// A permit plugin does not want it there; in the words of the pod's condition.
     #[error("{reason}")]
-    Unschedulable { reason: String },
+    Denied {
+        /// Why.
+        reason: String,
+    },
+    /// A plugin could not do its part; in the words of the pod's event.
+    #[error("{reason}")]
+    Failed {
+        /// Why.
+        reason: String,
+    },
     /// No answer in time; it may have happened all the same.
     #[error("{operation} of pod {namespace}/{name} got no answer in {DEADLINE:?}")]
-    Timeout { operation: &'static str, namespace: String, name: String },
+    Timeout {
+        /// What was asked for.
+        operation: &'static str,
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod's name.
+        name: String,
+    },
 }
 
 impl BindError {
+    /// There is no such pod any more.
+    pub(crate) fn gone(pod: &PodInfo) -> Self {
+        Self::Gone { namespace: pod.namespace.clone(), name: pod.name.clone() }
+    }
+
+    /// The same, with the plugin that failed and the point where.
+    pub(crate) fn at(self, point: &str, plugin: &str) -> Self {
+        match self {
+            Self::Failed { reason } => {
+                Self::Failed { reason: format!("running {point} plugin {plugin:?}: {reason}") }
+            }
+            other => other,
+        }
+    }
+
     /// Whether somebody else has changed the object meanwhile.
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Request { source, .. }
@@ -77,13 +117,14 @@ pub(crate) async fn refuse(
     reason: &str,
     message: &str,
     nominated: Option<&str>,
+    now: Timestamp,
 ) -> Result<(), BindError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let mut condition = json!({
         "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
     });
     if pod.refused.is_none() {
-        condition["lastTransitionTime"] = json!(Time(Timestamp::now()));
+        condition["lastTransitionTime"] = json!(Time(now));
     }
     let patch = json!({
         "metadata": {"uid": &*pod.uid.0},
@@ -94,18 +135,34 @@ pub(crate) async fn refuse(
     finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
 }
 
+/// Writes on which node a pod will be, while that is not yet sure; `None` takes it back.
+pub(crate) async fn nominate(
+    client: &Client,
+    pod: &PodInfo,
+    node: Option<&str>,
+) -> Result<(), BindError> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+    let patch = Patch::Strategic(json!({
+        "metadata": {"uid": &*pod.uid.0},
+        "status": {"nominatedNodeName": node},
+    }));
+    let params = PatchParams::default();
+    finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
+}
+
 /// Takes a pod away to make room: writes the `DisruptionTarget` condition that says so, then deletes
 /// the pod with the grace it asks for.
 pub(crate) async fn evict(
     client: &Client,
     victim: &PodInfo,
     scheduler: &str,
+    now: Timestamp,
 ) -> Result<(), BindError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &victim.namespace);
     let condition = json!({
         "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
         "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),
-        "lastTransitionTime": Time(Timestamp::now()),
+        "lastTransitionTime": Time(now),
     });
     let patch = Patch::Strategic(json!({
         "metadata": {"uid": &*victim.uid.0},

@@ -11,15 +11,18 @@ use std::sync::Arc;
 use crate::affinity::{Labels, Namespaces};
 use crate::node::{NodeInfo, Offer};
 use crate::pod::{PodInfo, PodUid};
+use crate::volumes::Volumes;
 
 mod classes;
 mod nominated;
 mod terms;
+mod zones;
 
 use classes::Classes;
 pub use classes::{Class, ClassId};
 use nominated::Nominated;
 pub use terms::{Meaning, Standing, Terms, meanings};
+pub use zones::{ZoneId, Zones};
 
 #[derive(Debug)]
 struct Placed {
@@ -43,6 +46,10 @@ pub struct Cache {
     nominated: Nominated,
     /// How many nodes have each image.
     images: HashMap<String, usize>,
+    zones: Zones,
+    volumes: Volumes,
+    /// The last generation a node was given.
+    generation: u64,
 }
 
 impl Cache {
@@ -67,6 +74,10 @@ impl Cache {
     /// Sets what a node offers. Returns what it offered before, if it was known.
     pub fn set_node(&mut self, name: &Arc<str>, offer: Offer) -> Option<Offer> {
         let at = self.entry(name);
+        if self.nodes[at].offer.as_ref() == Some(&offer) {
+            // A heartbeat.
+            return Some(offer);
+        }
         let moved = self.nodes[at].offer.as_ref().map(|o| &o.labels) != Some(&offer.labels);
         if moved {
             self.count_terms(at, false);
@@ -78,8 +89,10 @@ impl Cache {
             }
         }
         let before = self.nodes[at].offer.replace(offer);
+        self.touch(at);
         if moved {
             self.count_terms(at, true);
+            self.enter_zone(at);
         }
         before
     }
@@ -119,12 +132,20 @@ impl Cache {
 
     /// Keeps room on a node for a pod until it is placed or gone.
     pub fn nominate(&mut self, pod: Arc<PodInfo>, node: &Arc<str>) {
+        self.withdraw(&pod.uid);
         self.nominated.insert(pod, node);
+        if let Some(at) = self.position(node) {
+            self.nodes[at].nominated += 1;
+        }
     }
 
     /// Gives the room up again. Returns whether there was any.
     pub fn withdraw(&mut self, uid: &PodUid) -> bool {
-        self.nominated.remove(uid)
+        let Some(node) = self.nominated.remove(uid) else { return false };
+        if let Some(at) = self.position(&node) {
+            self.nodes[at].nominated = self.nominated.on(&node).count();
+        }
+        true
     }
 
     /// The node on which room is kept for a pod.
@@ -144,6 +165,23 @@ impl Cache {
         self.images.get(name).copied().unwrap_or(0)
     }
 
+    /// How many pods of which group are in which zone.
+    #[must_use]
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// What is known of volumes.
+    #[must_use]
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The same, to be changed.
+    pub fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
+    }
+
     /// Marks the classes of pods that `matches`, for [`NodeInfo::count`].
     #[must_use]
     pub fn select(&self, matches: impl Fn(&Class) -> bool) -> Vec<bool> {
@@ -156,7 +194,9 @@ impl Cache {
             self.count_terms(at, false);
             self.drop_images(at);
             self.nodes[at].offer = None;
+            self.touch(at);
             self.count_terms(at, true);
+            self.enter_zone(at);
             self.drop_if_empty(name);
         }
     }
@@ -190,9 +230,29 @@ impl Cache {
         self.pods.get(uid).is_some_and(|placed| placed.assumed)
     }
 
-    /// The watch shows a pod bound.
+    /// The watch shows a pod bound. If that is what is known of it already, nothing changes: a pod's
+    /// status is written often, and its node stays what it was.
     pub fn see(&mut self, pod: Arc<PodInfo>, node: &Arc<str>) {
-        self.place(pod, node, false);
+        let known = self.pods.get(&pod.uid);
+        if known.is_some_and(|known| known.node == *node && counts_alike(&known.pod, &pod)) {
+            self.confirm(pod);
+        } else {
+            self.place(pod, node, false);
+        }
+    }
+
+    /// Takes the newest state of a placed pod for the one that counts alike: it may share its labels.
+    fn confirm(&mut self, mut pod: Arc<PodInfo>) {
+        let Some(placed) = self.pods.get_mut(&pod.uid) else { return };
+        if let Some(pod) = Arc::get_mut(&mut pod) {
+            pod.labels = self.classes.labels(placed.class).clone();
+        }
+        if let Some(at) = self.by_name.get(&placed.node)
+            && let Some(resident) = self.nodes[*at].resident(&pod.uid)
+        {
+            *resident = pod.clone();
+        }
+        (placed.pod, placed.assumed) = (pod, false);
     }
 
     /// A pod is gone or finished. Returns whether it held anything.
@@ -200,7 +260,12 @@ impl Cache {
         let Some(placed) = self.pods.remove(uid) else { return false };
         if let Some(at) = self.by_name.get(&placed.node).copied() {
             self.nodes[at].remove(&placed.pod);
+            self.volumes.leave(&placed.pod);
+            if let (Some(zone), Some(group)) = (self.nodes[at].zone, &placed.pod.group) {
+                self.zones.leave(zone, group, 1);
+            }
             self.nodes[at].leave_class(placed.class);
+            self.touch(at);
             self.classes.leave(placed.class);
             if let Some(pods) = self.priorities.get_mut(&placed.pod.demands.priority) {
                 *pods -= 1;
@@ -223,7 +288,7 @@ impl Cache {
 
     fn place(&mut self, mut pod: Arc<PodInfo>, node: &Arc<str>, assumed: bool) {
         self.remove_pod(&pod.uid);
-        self.nominated.remove(&pod.uid);
+        self.withdraw(&pod.uid);
         *self.priorities.entry(pod.demands.priority).or_default() += 1;
         let class = self.classes.enter(&pod);
         // Nobody else holds a pod that comes from the watch: it can give up its own copy.
@@ -232,7 +297,12 @@ impl Cache {
         }
         let at = self.entry(node);
         self.nodes[at].add(&pod);
+        self.volumes.enter(&pod);
+        if let (Some(zone), Some(group)) = (self.nodes[at].zone, &pod.group) {
+            self.zones.enter(zone, group, 1);
+        }
         self.nodes[at].enter_class(class);
+        self.touch(at);
         if let Some(affinity) = &pod.demands.pods {
             self.terms.enter(affinity, labels(&self.nodes[at]));
         }
@@ -262,11 +332,41 @@ impl Cache {
         }
     }
 
+    /// Notes that a node is not what it was.
+    fn touch(&mut self, at: usize) {
+        self.generation += 1;
+        self.nodes[at].generation = self.generation;
+    }
+
+    /// Moves the pods of a node, whose labels changed, from their zone to the one they are in now.
+    fn enter_zone(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let now = node.offer.as_ref().and_then(|offer| self.zones.of(&offer.labels));
+        let before = std::mem::replace(&mut node.zone, now);
+        if before == now {
+            return;
+        }
+        for (group, pods) in &self.nodes[at].groups {
+            if let Some(zone) = before {
+                self.zones.leave(zone, group, *pods);
+            }
+            if let Some(zone) = now {
+                self.zones.enter(zone, group, *pods);
+            }
+        }
+    }
+
     fn entry(&mut self, name: &Arc<str>) -> usize {
-        *self.by_name.entry(name.clone()).or_insert_with(|| {
-            self.nodes.push(NodeInfo::new(name.clone()));
-            self.nodes.len() - 1
-        })
+        if let Some(at) = self.by_name.get(name) {
+            return *at;
+        }
+        let mut node = NodeInfo::new(name.clone());
+        node.nominated = self.nominated.on(name).count();
+        self.nodes.push(node);
+        let at = self.nodes.len() - 1;
+        self.by_name.insert(name.clone(), at);
+        self.touch(at);
+        at
     }
 
     fn drop_if_empty(&mut self, name: &str) {
@@ -282,6 +382,15 @@ impl Cache {
     }
 }
 
+/// Whether two states of a placed pod are the same to every sum and every plugin.
+fn counts_alike(one: &PodInfo, other: &PodInfo) -> bool {
+    one.demands == other.demands
+        && one.labels == other.labels
+        && one.group == other.group
+        && one.claims == other.claims
+        && one.deleting == other.deleting
+}
+
 /// A node without a Node object is in no group.
 fn labels(node: &NodeInfo) -> &Labels {
     static NONE: Labels = Labels::new();
@@ -289,67 +398,4 @@ fn labels(node: &NodeInfo) -> &Labels {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn pod(uid: &str, cpu: &str) -> Arc<PodInfo> {
-        let pod = serde_json::from_value(json!({
-            "metadata": {"name": uid, "namespace": "n", "uid": uid, "labels": {"a": "b"}},
-            "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": 1}],
-                "resources": {"requests": {"cpu": cpu}}}]}}))
-        .unwrap();
-        Arc::new(PodInfo::read(&pod).unwrap())
-    }
-
-    fn node(cache: &Cache, name: &str) -> NodeInfo {
-        cache.node(name).unwrap().clone()
-    }
-
-    #[test]
-    fn sums_follow_assume_see_and_remove() {
-        let (mut cache, a, b) = (Cache::default(), Arc::from("a"), Arc::from("b"));
-        cache.set_node(&a, Offer::default());
-        cache.set_node(&b, Offer::default());
-        let p = pod("p", "100m");
-        cache.assume(p.clone(), &a);
-        assert!(cache.is_assumed(&p.uid));
-        assert_eq!(node(&cache, "a").requested.milli_cpu, 100);
-        // The watch says otherwise: it moves.
-        cache.see(p.clone(), &b);
-        assert_eq!(node(&cache, "a").pods, 0);
-        assert!(node(&cache, "a").host_ports.is_empty());
-        assert_eq!(node(&cache, "b").requested.milli_cpu, 100);
-        // A late failure of the binding changes nothing.
-        cache.forget(&p.uid);
-        assert_eq!(node(&cache, "b").pods, 1);
-        assert!(cache.remove_pod(&p.uid));
-        assert!(!cache.remove_pod(&p.uid));
-        assert_eq!(node(&cache, "b").requested.milli_cpu, 0);
-        assert!(node(&cache, "b").groups.is_empty());
-    }
-
-    #[test]
-    fn a_resized_pod_is_counted_once() {
-        let (mut cache, a) = (Cache::default(), Arc::from("a"));
-        cache.see(pod("p", "100m"), &a);
-        cache.see(pod("p", "300m"), &a);
-        assert_eq!(node(&cache, "a").requested.milli_cpu, 300);
-        assert_eq!(node(&cache, "a").pods, 1);
-    }
-
-    #[test]
-    fn a_node_without_object_lives_as_long_as_its_pods() {
-        let (mut cache, a, b) = (Cache::default(), Arc::from("a"), Arc::from("b"));
-        cache.see(pod("p", "1"), &a);
-        cache.set_node(&b, Offer::default());
-        assert!(cache.node("a").unwrap().offer.is_none());
-        cache.set_node(&a, Offer::default());
-        cache.remove_node("a");
-        assert_eq!(node(&cache, "a").pods, 1);
-        let p = pod("p", "1");
-        cache.remove_pod(&p.uid);
-        assert!(cache.node("a").is_none());
-        assert_eq!(cache.position("b"), Some(0), "the index follows the move");
-    }
-}
+mod tests;

@@ -1,14 +1,20 @@
 //! The decision: a pod and the nodes in, a node or a diagnosis out. No IO, no clock.
 //!
+//! What is known of nodes from the last pods is not found out again ([`memo`]).
+//!
 //! Looking at every node for every pod does not scale, and is not needed for a good choice: as in
 //! Kubernetes, the search ends when enough nodes were found that can run the pod, and the next
 //! search goes on where this one ended, so that all nodes get their turn.
 
+mod memo;
+
 use std::sync::Arc;
+
+use memo::{Memo, Memos, Said};
 
 use crate::cache::Cache;
 use crate::diagnosis::Diagnosis;
-use crate::filters::Filters;
+use crate::filters::{self, Filters};
 use crate::framework::{Candidate, Framework, Prepared};
 use crate::node::NodeInfo;
 use crate::plugins::NodeAffinity;
@@ -24,13 +30,15 @@ pub struct Rotation {
     next: usize,
     /// State of the generator that breaks ties.
     seed: u64,
+    /// What is known of nodes.
+    memos: Memos,
 }
 
 impl Rotation {
     /// Begins at the first node; `seed` makes the tie-breaks repeatable.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { next: 0, seed: seed | 1 }
+        Self { next: 0, seed: seed | 1, memos: Memos::default() }
     }
 
     /// xorshift64: fast and fair enough to pick among equals.
@@ -42,14 +50,17 @@ impl Rotation {
     }
 }
 
-/// How many nodes that can run the pod are enough: all up to 100, then a share that falls from
-/// 50 % to 5 % as the cluster grows, but never fewer than 100.
+/// How many nodes that can run the pod are enough: all up to 100, then a share of them, but never
+/// fewer than 100. A `percentage` of 0 is one that falls from 50 % to 5 % as the cluster grows.
 #[must_use]
-pub fn enough(nodes: usize) -> usize {
+pub fn enough(nodes: usize, percentage: u8) -> usize {
     if nodes < MIN_FEASIBLE {
         return nodes;
     }
-    let percent = 50usize.saturating_sub(nodes / 125).max(5);
+    let percent = match percentage {
+        0 => 50usize.saturating_sub(nodes / 125).max(5),
+        given => usize::from(given.min(100)),
+    };
     (nodes * percent / 100).max(MIN_FEASIBLE)
 }
 
@@ -63,100 +74,155 @@ pub fn decide(
     pod: &PodInfo,
     rotation: &mut Rotation,
 ) -> Result<Arc<str>, Diagnosis> {
-    let feasible = find(framework, cache, pod, rotation)?;
-    if let [(node, _)] = feasible.as_slice() {
+    let mut diagnosis = Diagnosis::default();
+    if let Err((position, rejection)) = filters::admit(framework, cache, pod) {
+        diagnosis.nodes = cache.node_names().count();
+        diagnosis.refuse_outright(position, &rejection);
+        return Err(diagnosis);
+    }
+    let mut search = Search {
+        framework,
+        cache,
+        pod,
+        filters: Filters::prepare(framework, cache, pod),
+        memo: rotation.memos.of(pod, cache.nodes().len(), framework.scores.len()),
+        found: Vec::new(),
+        at: Vec::new(),
+        refused: Vec::new(),
+        diagnosis,
+    };
+    search.run(&mut rotation.next)?;
+    if let [(node, _)] = search.found.as_slice() {
         return Ok(node.name.clone());
     }
-    let totals = score(framework, cache, pod, &feasible);
+    let totals = search.score();
     let best = totals.iter().copied().max().expect("at least two nodes are feasible");
     let tied: Vec<usize> = (0..totals.len()).filter(|at| totals[*at] == best).collect();
+    let found = search.found;
     let chosen = tied[rotation.below(tied.len())];
-    Ok(feasible[chosen].0.name.clone())
+    Ok(found[chosen].0.name.clone())
 }
 
-fn find<'a>(
+/// One decision under way.
+struct Search<'a, 'm> {
     framework: &'a Framework,
     cache: &'a Cache,
     pod: &'a PodInfo,
-    rotation: &mut Rotation,
-) -> Result<Vec<Candidate<'a>>, Diagnosis> {
-    let nodes = cache.nodes();
-    let mut diagnosis =
-        Diagnosis { never_preempts: pod.demands.never_preempts, ..Diagnosis::default() };
-    let mut filters = Filters::prepare(framework, cache, pod);
-    // Room was made for it here: no other node needs to be asked.
-    if let Some(node) = cache.nomination(&pod.uid).and_then(|name| cache.node(name))
-        && let Some(offer) = &node.offer
-        && filters.ask_nominated(cache, node, offer).is_ok()
-    {
-        return Ok(vec![(node, offer)]);
-    }
-    let mut feasible = Vec::new();
-    let mut look = |at: usize| {
-        let node: &'a NodeInfo = &nodes[at];
-        let Some(offer) = &node.offer else { return 0 };
-        diagnosis.nodes += 1;
-        if let Err((position, rejection)) = filters.ask_nominated(cache, node, offer) {
-            if rejection.resolvable {
-                diagnosis.openable.push(at);
-            }
-            diagnosis.count(position, rejection);
-            return 0;
-        }
-        feasible.push((node, offer));
-        1
-    };
-
-    if let Some(names) = NodeAffinity::pinned(pod) {
-        for at in names.into_iter().filter_map(|name| cache.position(name)) {
-            look(at);
-        }
-        if feasible.is_empty() {
-            // The others were not asked; they would all have said the same.
-            let asked = diagnosis.nodes;
-            diagnosis.nodes = cache.node_names().count();
-            NodeAffinity::count_unasked(framework, &mut diagnosis, asked);
-        }
-    } else {
-        let wanted = enough(nodes.len());
-        let (mut found, mut looked) = (0, 0);
-        while looked < nodes.len() && found < wanted {
-            found += look((rotation.next + looked) % nodes.len());
-            looked += 1;
-        }
-        if !nodes.is_empty() {
-            rotation.next = (rotation.next + looked) % nodes.len();
-        }
-    }
-    if feasible.is_empty() { Err(diagnosis) } else { Ok(feasible) }
+    filters: Filters<'a>,
+    memo: &'m mut Memo,
+    /// The nodes that can run the pod.
+    found: Vec<Candidate<'a>>,
+    /// Their positions in the cache.
+    at: Vec<usize>,
+    /// How many nodes were refused, by the number of the rejection in `memo`.
+    refused: Vec<usize>,
+    diagnosis: Diagnosis,
 }
 
-fn score<'a>(
-    framework: &'a Framework,
-    cache: &'a Cache,
-    pod: &'a PodInfo,
-    candidates: &[Candidate<'a>],
-) -> Vec<i64> {
-    let mut totals = vec![0; candidates.len()];
-    let mut scores = Vec::with_capacity(candidates.len());
-    for plugin in &framework.scores {
-        scores.clear();
-        match plugin.pre_score(pod, cache, candidates) {
-            Prepared::Skip => continue,
-            Prepared::Plain => {
-                scores.extend(candidates.iter().map(|(n, offer)| plugin.score(pod, n, offer)));
-                plugin.normalize(&mut scores);
+impl<'a> Search<'a, '_> {
+    /// Looks for nodes from `next` on, and moves it behind the last one that was looked at.
+    fn run(&mut self, next: &mut usize) -> Result<(), Diagnosis> {
+        let (framework, cache, pod) = (self.framework, self.cache, self.pod);
+        // Room was made for it here: no other node needs to be asked.
+        if let Some(at) = cache.nomination(&pod.uid).and_then(|name| cache.position(name))
+            && let Some(offer) = &cache.nodes()[at].offer
+            && self.filters.ask_nominated(cache, &cache.nodes()[at], offer).is_ok()
+        {
+            self.found.push((&cache.nodes()[at], offer));
+            return Ok(());
+        }
+        let pinned = framework.node_affinity.and_then(|at| Some((at, NodeAffinity::pinned(pod)?)));
+        if let Some((position, names)) = pinned {
+            for at in names.into_iter().filter_map(|name| cache.position(name)) {
+                self.look(at);
             }
-            Prepared::State(state) => {
-                scores.extend(candidates.iter().map(|(n, offer)| state.score(n, offer)));
-                state.normalize(candidates, &mut scores);
+            if self.found.is_empty() {
+                // The others were not asked; they would all have said the same.
+                let asked = self.diagnosis.nodes;
+                self.diagnosis.nodes = cache.node_names().count();
+                NodeAffinity::count_unasked(position, &mut self.diagnosis, asked);
+            }
+        } else {
+            let nodes = cache.nodes().len();
+            let wanted = enough(nodes, framework.percentage_of_nodes_to_score);
+            let mut looked = 0;
+            while looked < nodes && self.found.len() < wanted {
+                self.look((*next + looked) % nodes);
+                looked += 1;
+            }
+            if nodes > 0 {
+                *next = (*next + looked) % nodes;
             }
         }
-        for (total, score) in totals.iter_mut().zip(&scores) {
-            *total += plugin.weight() * score;
+        if !self.found.is_empty() {
+            return Ok(());
         }
+        let mut diagnosis = std::mem::take(&mut self.diagnosis);
+        for (number, nodes) in self.refused.iter().enumerate() {
+            let (position, rejection) = self.memo.rejection(number);
+            diagnosis.count(*position, rejection, *nodes);
+        }
+        Err(diagnosis)
     }
-    totals
+
+    fn look(&mut self, at: usize) {
+        let node: &'a NodeInfo = &self.cache.nodes()[at];
+        let Some(offer) = &node.offer else { return };
+        self.diagnosis.nodes += 1;
+        let filters = &mut self.filters;
+        let said = match self.memo.verdict(at, node.generation, || filters.ask_plain(node, offer)) {
+            Said::Refused(number) => Err(number),
+            Said::Fits => {
+                let rest = if node.nominated == 0 {
+                    filters.ask_states(node, offer)
+                } else {
+                    filters.ask_nominated(self.cache, node, offer)
+                };
+                rest.map_err(|refused| self.memo.intern(refused))
+            }
+        };
+        let Err(number) = said else {
+            self.found.push((node, offer));
+            self.at.push(at);
+            return;
+        };
+        if self.memo.rejection(number).1.resolvable {
+            self.diagnosis.openable.push(at);
+        }
+        if self.refused.len() <= number {
+            self.refused.resize(number + 1, 0);
+        }
+        self.refused[number] += 1;
+    }
+
+    /// The weighted sums for the nodes found.
+    fn score(&mut self) -> Vec<i64> {
+        let (pod, cache) = (self.pod, self.cache);
+        let found = &self.found;
+        let mut totals = vec![0; found.len()];
+        let mut scores = Vec::with_capacity(found.len());
+        for (number, (plugin, weight)) in self.framework.scores.iter().enumerate() {
+            scores.clear();
+            match plugin.pre_score(pod, cache, found) {
+                Prepared::Skip => continue,
+                Prepared::Plain => {
+                    scores.extend(found.iter().zip(&self.at).map(|((node, offer), at)| {
+                        let ask = || plugin.score(pod, node, offer);
+                        self.memo.score(*at, node.generation, number, ask)
+                    }));
+                    plugin.normalize(&mut scores);
+                }
+                Prepared::State(state) => {
+                    scores.extend(found.iter().map(|(n, offer)| state.score(n, offer)));
+                    state.normalize(found, &mut scores);
+                }
+            }
+            for (total, score) in totals.iter_mut().zip(&scores) {
+                *total += weight * score;
+            }
+        }
+        totals
+    }
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ pub struct Diagnosis {
     pub openable: Vec<usize>,
     /// The filters that refused a node.
     pub refused_by: FilterSet,
-    /// The pod must not preempt (`preemptionPolicy: Never`).
-    pub never_preempts: bool,
+    /// What was said of all nodes alike, before the first was asked.
+    pub outright: Option<Box<str>>,
 }
 
 /// What preemption has to say about a pod that found no node.
@@ -32,20 +32,31 @@ pub struct Diagnosis {
 pub enum Preemption {
     /// Room is being made.
     Helps,
-    /// Room was made already; it is waited for.
-    Waiting,
+    /// The pod must not ask, and why.
+    NotEligible(&'static str),
+    /// Nobody was there to ask.
+    Off,
     /// How many of the nodes that fewer pods could open gave each reason.
     Fails(BTreeMap<String, usize>),
 }
 
 impl Diagnosis {
-    /// Counts one node's rejection by the filter at `position`.
-    pub fn count(&mut self, position: usize, rejection: Rejection) {
-        self.refused_by.insert(position);
-        self.resolvable += usize::from(rejection.resolvable);
-        for reason in rejection.reasons {
-            *self.reasons.entry(reason).or_default() += 1;
+    /// Counts the rejection of so many nodes by the filter at `position`.
+    pub fn count(&mut self, position: usize, rejection: &Rejection, nodes: usize) {
+        if nodes == 0 {
+            return;
         }
+        self.refused_by.insert(position);
+        self.resolvable += if rejection.resolvable { nodes } else { 0 };
+        for reason in &rejection.reasons {
+            *self.reasons.entry(reason.clone()).or_default() += nodes;
+        }
+    }
+
+    /// Notes that a filter refuses all nodes alike.
+    pub fn refuse_outright(&mut self, position: usize, rejection: &Rejection) {
+        self.refused_by.insert(position);
+        self.outright = Some(rejection.reasons.join(", ").into());
     }
 
     /// The message of the condition and the event.
@@ -57,21 +68,18 @@ impl Diagnosis {
         let mut counted: Vec<String> =
             self.reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
         counted.sort();
-        let verdict = format!("0/{} nodes are available: {}.", self.nodes, counted.join(", "));
-        if self.preemption == Some(Preemption::Helps) {
+        let all = self.outright.as_deref().map(str::to_owned);
+        let reasons = all.unwrap_or_else(|| counted.join(", "));
+        let verdict = format!("0/{} nodes are available: {reasons}.", self.nodes);
+        if matches!(self.preemption, Some(Preemption::Helps | Preemption::Off)) {
             return verdict;
         }
         format!("{verdict} preemption: {}", self.preemption())
     }
 
     fn preemption(&self) -> String {
-        if self.never_preempts {
-            return "not eligible due to preemptionPolicy=Never.".to_owned();
-        }
         let mut counted = match &self.preemption {
-            Some(Preemption::Waiting) => {
-                return "not eligible due to a terminating pod on the nominated node.".to_owned();
-            }
+            Some(Preemption::NotEligible(why)) => return (*why).to_owned(),
             Some(Preemption::Fails(reasons)) => {
                 reasons.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect()
             }
@@ -96,7 +104,7 @@ mod tests {
     #[test]
     fn messages_read_as_kubernetes_writes_them() {
         let mut d = Diagnosis { nodes: 1, ..Diagnosis::default() };
-        d.count(4, Rejection::unresolvable("Insufficient memory"));
+        d.count(4, &Rejection::unresolvable("Insufficient memory"), 1);
         assert_eq!(
             d.message(),
             "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are \
@@ -104,9 +112,9 @@ mod tests {
         );
 
         let mut d = Diagnosis { nodes: 3, ..Diagnosis::default() };
-        d.count(4, Rejection::resolvable("Insufficient cpu"));
-        d.count(4, Rejection::resolvable("Insufficient cpu"));
-        d.count(0, Rejection::unresolvable("node(s) were unschedulable"));
+        d.count(4, &Rejection::resolvable("Insufficient cpu"), 2);
+        d.count(5, &Rejection::resolvable("said of no node"), 0);
+        d.count(0, &Rejection::unresolvable("node(s) were unschedulable"), 1);
         assert_eq!(
             d.message(),
             "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. \
@@ -116,5 +124,19 @@ mod tests {
         assert!(d.refused_by.contains(0) && d.refused_by.contains(4) && !d.refused_by.contains(1));
 
         assert_eq!(Diagnosis::default().message(), "no nodes available to schedule pods");
+    }
+    #[test]
+    fn what_holds_for_all_nodes_is_said_once() {
+        let mut d = Diagnosis { nodes: 2, ..Diagnosis::default() };
+        let claims = "pod has unbound immediate PersistentVolumeClaims";
+        d.refuse_outright(8, &Rejection::unresolvable(claims));
+        assert_eq!(
+            d.message(),
+            "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. \
+             preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        );
+        assert!(d.refused_by.contains(8));
+        d.preemption = Some(Preemption::Off);
+        assert!(d.message().ends_with("PersistentVolumeClaims."));
     }
 }

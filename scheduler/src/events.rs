@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use client::Clock;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -26,6 +27,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Occurrence {
+    /// The scheduler that says it.
+    by: String,
     namespace: String,
     pod: String,
     uid: String,
@@ -42,24 +45,37 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Starts the writing task; it ends when the last recorder is dropped.
-    pub(crate) fn start(client: Client, component: String, tracker: &TaskTracker) -> Self {
+    pub(crate) fn start(client: Client, clock: Clock, tracker: &TaskTracker) -> Self {
         let (queue, occurrences) = mpsc::channel(QUEUE);
-        tracker.spawn(write(client, component, occurrences));
+        tracker.spawn(write(client, clock, occurrences));
         Self { queue }
     }
 
-    /// Records something normal.
+    /// Records something normal that the pod's scheduler did.
     pub(crate) fn normal(&self, pod: &PodInfo, reason: &'static str, message: String) {
-        self.record(pod, false, reason, message);
+        self.record(&pod.scheduler_name, pod, false, reason, message);
+    }
+
+    /// Records what the scheduler `by` did to a pod that may be another's.
+    pub(crate) fn done_by(&self, by: &str, pod: &PodInfo, reason: &'static str, message: String) {
+        self.record(by, pod, false, reason, message);
     }
 
     /// Records something the user may have to look at.
     pub(crate) fn warning(&self, pod: &PodInfo, reason: &'static str, message: String) {
-        self.record(pod, true, reason, message);
+        self.record(&pod.scheduler_name, pod, true, reason, message);
     }
 
-    fn record(&self, pod: &PodInfo, warning: bool, reason: &'static str, message: String) {
+    fn record(
+        &self,
+        by: &str,
+        pod: &PodInfo,
+        warning: bool,
+        reason: &'static str,
+        message: String,
+    ) {
         let occurrence = Occurrence {
+            by: by.to_owned(),
             namespace: pod.namespace.clone(),
             pod: pod.name.clone(),
             uid: pod.uid.0.to_string(),
@@ -73,12 +89,12 @@ impl Recorder {
     }
 }
 
-async fn write(client: Client, component: String, mut occurrences: mpsc::Receiver<Occurrence>) {
+async fn write(client: Client, clock: Clock, mut occurrences: mpsc::Receiver<Occurrence>) {
     let mut written: HashMap<Occurrence, (String, i32)> = HashMap::new();
     let mut order = VecDeque::new();
     while let Some(occurrence) = occurrences.recv().await {
         let api: Api<Event> = Api::namespaced(client.clone(), &occurrence.namespace);
-        let now = Timestamp::now();
+        let now = clock.now();
         if let Some((name, count)) = written.get_mut(&occurrence) {
             *count += 1;
             let patch = json!({"count": *count, "lastTimestamp": Time(now)});
@@ -93,7 +109,7 @@ async fn write(client: Client, component: String, mut occurrences: mpsc::Receive
                 }
             }
         }
-        let event = event(&occurrence, &component, now);
+        let event = event(&occurrence, now);
         let name = event.metadata.name.clone().unwrap_or_default();
         match tokio::time::timeout(DEADLINE, api.create(&PostParams::default(), &event)).await {
             Ok(Ok(_)) => {
@@ -111,7 +127,7 @@ async fn write(client: Client, component: String, mut occurrences: mpsc::Receive
     }
 }
 
-fn event(occurrence: &Occurrence, component: &str, now: Timestamp) -> Event {
+fn event(occurrence: &Occurrence, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
             // The name client-go gives: the object's, and the time in hexadecimal.
@@ -130,8 +146,8 @@ fn event(occurrence: &Occurrence, component: &str, now: Timestamp) -> Event {
         reason: Some(occurrence.reason.to_owned()),
         message: Some(occurrence.message.clone()),
         type_: Some(if occurrence.warning { "Warning" } else { "Normal" }.to_owned()),
-        source: Some(EventSource { component: Some(component.to_owned()), host: None }),
-        reporting_component: Some(component.to_owned()),
+        source: Some(EventSource { component: Some(occurrence.by.clone()), host: None }),
+        reporting_component: Some(occurrence.by.clone()),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),
         count: Some(1),

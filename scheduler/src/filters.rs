@@ -12,6 +12,19 @@ enum Ask<'a> {
     State(Box<dyn FilterState + 'a>),
 }
 
+/// Whether any node can run the pod.
+///
+/// # Errors
+/// The first rejection of all nodes alike, with the position of the filter it is from.
+pub fn admit(
+    framework: &Framework,
+    cache: &Cache,
+    pod: &PodInfo,
+) -> Result<(), (usize, Rejection)> {
+    let mut filters = framework.filters.iter().enumerate();
+    filters.try_for_each(|(at, filter)| filter.admit(pod, cache).map_err(|why| (at, why)))
+}
+
 /// The filters that concern a pod, with what they gathered.
 pub struct Filters<'a> {
     pod: &'a PodInfo,
@@ -49,6 +62,34 @@ impl<'a> Filters<'a> {
         Ok(())
     }
 
+    /// The part of [`Filters::ask`] that looks at pod and node alone.
+    ///
+    /// # Errors
+    /// The first rejection, with the position of the filter it is from.
+    pub fn ask_plain(&self, node: &NodeInfo, offer: &Offer) -> Result<(), (usize, Rejection)> {
+        for (position, ask) in &self.asked {
+            if let Ask::Plain(filter) = ask {
+                let verdict = filter.filter(self.pod, node, offer);
+                verdict.map_err(|rejection| (*position, rejection))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of it.
+    ///
+    /// # Errors
+    /// The first rejection, with the position of the filter it is from.
+    pub fn ask_states(&self, node: &NodeInfo, offer: &Offer) -> Result<(), (usize, Rejection)> {
+        for (position, ask) in &self.asked {
+            if let Ask::State(state) = ask {
+                let verdict = state.filter(node, offer);
+                verdict.map_err(|rejection| (*position, rejection))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Like [`Filters::ask`], with room left for the pods nominated to the node that matter as much
     /// as this one or more. They may also never come: without them it must fit as well.
     ///
@@ -60,6 +101,11 @@ impl<'a> Filters<'a> {
         node: &NodeInfo,
         offer: &Offer,
     ) -> Result<(), (usize, Rejection)> {
+        // Most nodes that cannot run it cannot run it without the others either.
+        self.ask(node, offer)?;
+        if node.nominated == 0 {
+            return Ok(());
+        }
         let pod = self.pod;
         let before = |other: &&Arc<PodInfo>| {
             other.uid != pod.uid && other.demands.priority >= pod.demands.priority
@@ -75,7 +121,7 @@ impl<'a> Filters<'a> {
             others.iter().for_each(|other| self.remove(other, offer));
             verdict?;
         }
-        self.ask(node, offer)
+        Ok(())
     }
 
     /// As if `pod` were on the node that offers `offer`.

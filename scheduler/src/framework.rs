@@ -1,16 +1,45 @@
-//! The points where plugins take part in a decision, and the set of plugins in use.
+//! The points where plugins take part in scheduling a pod, and the plugins in use.
 //!
-//! A [`Filter`] says whether a node can run the pod at all, and why not; a [`Score`] ranks the nodes
-//! that can. Both are pure: pod and node in, verdict out. What a plugin needs of the whole cluster it
-//! gathers once per decision, in [`Filter::pre_filter`] and [`Score::pre_score`]. A filter also
-//! says which [`Change`] of the cluster can turn its verdict around, so that a refused pod is woken
-//! when it has a chance and left alone otherwise.
+//! [`points`] has a trait for every extension point of Kubernetes' framework; what happens when:
 //!
-//! Adding a plugin is a file in `plugins/` and a line in [`Framework::default`].
+//! | point | when | what |
+//! |---|---|---|
+//! | pre-enqueue | before a pod may wait | is it to be tried at all |
+//! | queue sort | in the queue | who is next |
+//! | pre-filter, filter | deciding | which nodes can run the pod |
+//! | post-filter | no node can | make room |
+//! | pre-score, score | deciding | which of them is best |
+//! | reserve | decided | take what the pod needs besides the node; given back by unreserve |
+//! | permit | decided | bind now, later or never ([`Waiting`]) |
+//! | pre-bind, bind, post-bind | in the background | write it |
+//!
+//! Everything up to reserve is pure or touches the cache only: pod and node in, verdict out. What a
+//! filter or a score needs of the whole cluster it gathers once per decision. A filter also says which
+//! [`Change`] of the cluster can turn its verdict around, so that a refused pod is woken when it has a
+//! chance and left alone otherwise.
+//!
+//! A plugin is a name in the [`Registry`] with the [`Parts`] it plays; a [`Profile`] says which plugins
+//! are in use at which point. Adding one is a file in `plugins/` and a line in the registry.
+//!
+//! Source: <https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/>.
 
-use crate::cache::Cache;
-use crate::node::{NodeInfo, Offer};
-use crate::plugins;
+mod assemble;
+pub mod points;
+mod registry;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use points::{
+    Aftermath, Attempt, Bind, Candidate, Filter, FilterState, Permission, Permit, PostBind,
+    PostFilter, PreBind, PreEnqueue, Prepared, QueueSort, Reserve, Score, ScoreState, Work,
+};
+pub use registry::{Maker, Parts, Registry};
+pub use waiting::{Verdict, Waiting};
+
+use crate::configuration::{Problem, Profile};
 use crate::pod::PodInfo;
 
 /// Highest score a plugin gives a node, before its weight.
@@ -58,99 +87,14 @@ pub enum Change {
     PodAdded,
     /// A namespace's labels changed.
     NamespaceLabels,
-}
-
-/// What a plugin does in one decision.
-pub enum Prepared<T> {
-    /// Nothing: the pod does not concern it.
-    Skip,
-    /// It looks at pod and node alone.
-    Plain,
-    /// It looks at what it gathered, too.
-    State(T),
-}
-
-/// What a filter gathered for one decision.
-pub trait FilterState {
-    /// The verdict.
-    ///
-    /// # Errors
-    /// The [`Rejection`] that ends up in the pod's condition and event.
-    fn filter(&self, node: &NodeInfo, offer: &Offer) -> Result<(), Rejection>;
-
-    /// As if `pod` were on the node that offers `offer`.
-    fn add(&mut self, pod: &PodInfo, offer: &Offer);
-
-    /// As if `pod` were not on it any more.
-    fn remove(&mut self, pod: &PodInfo, offer: &Offer);
-}
-
-/// A node that can run the pod, with what it offers.
-pub type Candidate<'a> = (&'a NodeInfo, &'a Offer);
-
-/// What a score gathered for one decision.
-pub trait ScoreState {
-    /// A raw score.
-    fn score(&self, node: &NodeInfo, offer: &Offer) -> i64;
-
-    /// Brings the raw scores of all candidates into `0..=MAX_SCORE`.
-    fn normalize(&self, candidates: &[Candidate<'_>], scores: &mut [i64]);
-}
-
-/// Can this node run the pod?
-pub trait Filter: Send + Sync {
-    /// Kubernetes' name of the plugin.
-    fn name(&self) -> &'static str;
-
-    /// Gathers what the verdicts depend on besides pod and node. Default: nothing.
-    fn pre_filter<'a>(
-        &'a self,
-        _pod: &'a PodInfo,
-        _cache: &'a Cache,
-    ) -> Prepared<Box<dyn FilterState + 'a>> {
-        Prepared::Plain
-    }
-
-    /// The verdict of a filter that gathers nothing. Default: every node will do.
-    ///
-    /// # Errors
-    /// The [`Rejection`] that ends up in the pod's condition and event.
-    fn filter(&self, _pod: &PodInfo, _node: &NodeInfo, _offer: &Offer) -> Result<(), Rejection> {
-        Ok(())
-    }
-
-    /// Whether `change` can turn a rejection by this filter around.
-    fn helped_by(&self, change: Change) -> bool;
-}
-
-/// How good is this node for the pod?
-pub trait Score: Send + Sync {
-    /// Kubernetes' name of the plugin.
-    fn name(&self) -> &'static str;
-
-    /// How much this plugin counts against the others.
-    fn weight(&self) -> i64 {
-        1
-    }
-
-    /// Gathers what the scores depend on besides pod and node. Default: nothing.
-    fn pre_score<'a>(
-        &'a self,
-        _pod: &'a PodInfo,
-        _cache: &'a Cache,
-        _candidates: &[Candidate<'a>],
-    ) -> Prepared<Box<dyn ScoreState + 'a>> {
-        Prepared::Plain
-    }
-
-    /// A raw score, in the plugin's own scale if it has a [`Score::normalize`]. Default: 0, for a
-    /// plugin that gathers its scores.
-    fn score(&self, _pod: &PodInfo, _node: &NodeInfo, _offer: &Offer) -> i64 {
-        0
-    }
-
-    /// Brings the raw scores of all candidates into `0..=MAX_SCORE`.
-    fn normalize(&self, _scores: &mut [i64]) {}
+    /// A claim of the pod appeared or changed.
+    Claim,
+    /// A volume, or what a provisioner has room for, appeared or changed.
+    Volume,
+    /// A storage class appeared or changed.
+    StorageClass,
+    /// What a node or a driver says about its volumes changed, or a volume was detached.
+    VolumeLimits,
 }
 
 /// A set of filters, one bit per position in [`Framework::filters`].
@@ -158,6 +102,9 @@ pub trait Score: Send + Sync {
 pub struct FilterSet(u32);
 
 impl FilterSet {
+    /// How many positions there are.
+    pub const SIZE: usize = 32;
+
     /// Adds the filter at `position`.
     pub fn insert(&mut self, position: usize) {
         self.0 |= 1 << position;
@@ -176,38 +123,54 @@ impl FilterSet {
     }
 }
 
-/// The plugins in use.
+/// The plugins of one profile, point by point, in the order they are asked.
 pub struct Framework {
-    /// In the order they are asked; the first rejection ends the questioning of a node. Cheap and
-    /// decisive ones come first. At most 32.
-    pub filters: Vec<Box<dyn Filter>>,
+    /// Pods that name this scheduler are scheduled by these plugins.
+    pub scheduler_name: String,
+    /// How many percent of the nodes that can run a pod are enough; 0 falls with the size of the
+    /// cluster ([`crate::decide::enough`]).
+    pub percentage_of_nodes_to_score: u8,
+    /// Whoever says no keeps the pod out of the queue.
+    pub pre_enqueues: Vec<Arc<dyn PreEnqueue>>,
+    /// Orders the queue; the same in all profiles.
+    pub queue_sort: Arc<dyn QueueSort>,
+    /// The first rejection ends the questioning of a node. Cheap and decisive ones come first. At most
+    /// [`FilterSet::SIZE`].
+    pub filters: Vec<Arc<dyn Filter>>,
+    /// The first that finds room ends the search.
+    pub post_filters: Vec<Arc<dyn PostFilter>>,
     /// All are asked, sums weighted.
-    pub scores: Vec<Box<dyn Score>>,
+    pub scores: Vec<(Arc<dyn Score>, i64)>,
+    /// All must succeed.
+    pub reserves: Vec<Arc<dyn Reserve>>,
+    /// All must allow it.
+    pub permits: Vec<Arc<dyn Permit>>,
+    /// All must succeed.
+    pub pre_binds: Vec<Arc<dyn PreBind>>,
+    /// The first that does not pass binds.
+    pub binds: Vec<Arc<dyn Bind>>,
+    /// All are told.
+    pub post_binds: Vec<Arc<dyn PostBind>>,
+    /// Where the filter is that reads required node affinity.
+    pub(crate) node_affinity: Option<usize>,
 }
 
 impl Default for Framework {
-    /// Kubernetes' default profile, as far as it exists here.
+    /// Kubernetes' default profile.
     fn default() -> Self {
-        Self {
-            filters: vec![
-                Box::new(plugins::NodeUnschedulable),
-                Box::new(plugins::TaintToleration),
-                Box::new(plugins::NodeAffinity),
-                Box::new(plugins::NodePorts),
-                Box::new(plugins::NodeResourcesFit),
-                Box::new(plugins::TopologySpread),
-                Box::new(plugins::InterPodAffinity),
-            ],
-            scores: vec![
-                Box::new(plugins::TaintToleration),
-                Box::new(plugins::NodeAffinity),
-                Box::new(plugins::TopologySpread),
-                Box::new(plugins::NodeResourcesFit),
-                Box::new(plugins::InterPodAffinity),
-                Box::new(plugins::BalancedAllocation),
-                Box::new(plugins::ImageLocality),
-            ],
-        }
+        Self::new(&Profile::default(), &Registry::default()).expect("the default profile is valid")
+    }
+}
+
+impl fmt::Debug for Framework {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filters: Vec<&str> = self.filters.iter().map(|filter| filter.name()).collect();
+        let scores: Vec<(&str, i64)> = self.scores.iter().map(|(s, w)| (s.name(), *w)).collect();
+        f.debug_struct("Framework")
+            .field("scheduler_name", &self.scheduler_name)
+            .field("filters", &filters)
+            .field("scores", &scores)
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,6 +185,70 @@ impl Framework {
                 .iter()
                 .enumerate()
                 .any(|(at, filter)| refused_by.contains(at) && filter.helped_by(change))
+    }
+
+    /// Whether a pod may wait for a node.
+    #[must_use]
+    pub fn admits(&self, pod: &PodInfo) -> bool {
+        self.pre_enqueues.iter().all(|plugin| plugin.pre_enqueue(pod))
+    }
+}
+
+/// The frameworks of one process by scheduler name. Never empty.
+#[derive(Debug)]
+pub struct Frameworks(BTreeMap<String, Arc<Framework>>);
+
+impl Default for Frameworks {
+    fn default() -> Self {
+        let only = Framework::default();
+        Self(BTreeMap::from([(only.scheduler_name.clone(), Arc::new(only))]))
+    }
+}
+
+impl Frameworks {
+    /// Puts the plugins of every profile together.
+    ///
+    /// # Errors
+    /// The field of the configuration that makes no sense, from `profiles[…]` on.
+    pub fn new(profiles: &[Profile], registry: &Registry) -> Result<Self, Problem> {
+        let mut all: BTreeMap<String, Arc<Framework>> = BTreeMap::new();
+        if profiles.is_empty() {
+            return Err(Problem::new("profiles", "at least one profile is needed"));
+        }
+        let mut sort: Option<&'static str> = None;
+        for (at, profile) in profiles.iter().enumerate() {
+            let within = |problem: Problem| problem.within(&format!("profiles[{at}]"));
+            let framework = Framework::new(profile, registry).map_err(within)?;
+            let name = framework.queue_sort.name();
+            if *sort.get_or_insert(name) != name {
+                let problem = "must be the same for all profiles: they share one queue";
+                return Err(within(Problem::new("plugins.queueSort", problem)));
+            }
+            if all.contains_key(&profile.scheduler_name) {
+                let problem = format!("{:?} has a profile already", profile.scheduler_name);
+                return Err(within(Problem::new("schedulerName", problem)));
+            }
+            all.insert(profile.scheduler_name.clone(), Arc::new(framework));
+        }
+        Ok(Self(all))
+    }
+
+    /// The plugins for pods that name this scheduler; none if they are another scheduler's.
+    #[must_use]
+    pub fn of(&self, scheduler_name: &str) -> Option<&Arc<Framework>> {
+        self.0.get(scheduler_name)
+    }
+
+    /// What orders the queue.
+    #[must_use]
+    pub fn queue_sort(&self) -> Arc<dyn QueueSort> {
+        let first = self.0.values().next().expect("never empty");
+        first.queue_sort.clone()
+    }
+
+    /// The names of the schedulers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 }
 

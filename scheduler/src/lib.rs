@@ -6,9 +6,9 @@
 //! subresource. Nothing is polled.
 //!
 //! ```text
-//! watch (pods, nodes) ──► cycle (one task owns cache and queue)
-//!                           │  pop a pod → decide (pure) → assume on the node
-//!                           ├─► volumes (until the pod's claims are bound), then
+//! watch (pods, nodes, volumes) ──► cycle (one task owns cache and queue)
+//!                           │  pop a pod → decide (pure) → assume on the node → reserve, permit
+//!                           ├─► wait for permission, pre-bind (until the pod's claims are bound), then
 //!                           ├─► bind (bounded, concurrent) ──► outcome back to cycle
 //!                           └─► report: PodScheduled=False, FailedScheduling event
 //! ```
@@ -22,14 +22,20 @@
 //! Called by `wctl`, which hands over a client with the identity `system:kube-scheduler`.
 //! Source: <https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/>.
 
+//! What can be set is in [`configuration`]; programs can add plugins of their own to the
+//! [`framework::Registry`].
+
+use std::path::Path;
 use std::time::Duration;
 
+use client::Clock;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub mod affinity;
-mod bind;
+pub mod bind;
 pub mod cache;
+pub mod configuration;
 mod cycle;
 pub mod decide;
 pub mod diagnosis;
@@ -46,11 +52,25 @@ pub mod spread;
 pub mod volumes;
 mod watch;
 
-/// What can be set about a scheduler.
+use configuration::{FileError, Problem, Profile};
+use framework::{Frameworks, Registry, Waiting};
+
+/// What can be set about the schedulers of a process.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Pods whose `spec.schedulerName` is this are ours. Default: `default-scheduler`.
-    pub scheduler_name: String,
+    /// Whose pods are scheduled, and by which plugins. Default: one profile, `default-scheduler`.
+    pub profiles: Vec<Profile>,
+    /// How many percent of the nodes that can run a pod are enough to choose from, unless a profile
+    /// says otherwise. Default: 0, a share that falls with the size of the cluster.
+    pub percentage_of_nodes_to_score: u8,
+    /// After its first attempt a pod waits this long, twice as long after each more. Default: 1 second.
+    pub first_backoff: Duration,
+    /// It waits no longer than this. Default: 10 seconds.
+    pub longest_backoff: Duration,
+    /// The plugins that profiles can name. Default: Kubernetes' own.
+    pub registry: Registry,
+    /// The pods that permit plugins hold back; a plugin keeps a clone to let them go.
+    pub waiting: Waiting,
     /// How many bindings may be on their way to the API server at once. Default: 64.
     pub parallel_binds: usize,
     /// A pod that found no node is tried again after this long even if nothing seemed to
@@ -58,16 +78,59 @@ pub struct Config {
     pub unschedulable_timeout: Duration,
     /// How long to wait for bindings under way when told to stop. Default: 5 seconds.
     pub drain: Duration,
+    /// Which of several equally good nodes is taken first. Default: the number of the process, so
+    /// that schedulers do not all begin with the same node.
+    pub seed: u64,
+    /// The time of day. Default: the host's.
+    pub clock: Clock,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            scheduler_name: "default-scheduler".to_owned(),
+            profiles: vec![Profile::default()],
+            percentage_of_nodes_to_score: 0,
+            first_backoff: Duration::from_secs(1),
+            longest_backoff: Duration::from_secs(10),
+            registry: Registry::default(),
+            waiting: Waiting::default(),
             parallel_binds: 64,
             unschedulable_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(5),
+            seed: u64::from(std::process::id()),
+            clock: Clock::Host,
         }
+    }
+}
+
+impl Config {
+    /// Reads a `KubeSchedulerConfiguration` (`kubescheduler.config.k8s.io/v1`) in YAML or JSON.
+    ///
+    /// # Errors
+    /// Names the file, the field, and what is allowed there.
+    pub fn read(file: &Path) -> Result<Self, FileError> {
+        let read = configuration::read(file)?;
+        let config = Self {
+            profiles: read.profiles,
+            percentage_of_nodes_to_score: read.percentage_of_nodes_to_score,
+            first_backoff: read.first_backoff,
+            longest_backoff: read.longest_backoff,
+            ..Self::default()
+        };
+        // Said now, with the file, and not when it is too late.
+        config
+            .frameworks()
+            .map_err(|problem| FileError::Field { file: file.to_owned(), problem })?;
+        Ok(config)
+    }
+
+    /// Puts the plugins of all profiles together.
+    fn frameworks(&self) -> Result<Frameworks, Problem> {
+        let mut profiles = self.profiles.clone();
+        for profile in &mut profiles {
+            profile.percentage_of_nodes_to_score.get_or_insert(self.percentage_of_nodes_to_score);
+        }
+        Frameworks::new(&profiles, &self.registry)
     }
 }
 
@@ -75,13 +138,8 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration has no sense.
-    #[error("invalid scheduler configuration: {field} {problem}")]
-    Config {
-        /// The field of [`Config`].
-        field: &'static str,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+    #[error("invalid scheduler configuration: {0}")]
+    Config(Problem),
 }
 
 /// Schedules pods until `shutdown` is cancelled, then waits for the bindings under way
@@ -91,11 +149,13 @@ pub enum Error {
 /// Only for a configuration without sense: API errors are retried with back-off.
 pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Error> {
     if config.parallel_binds == 0 {
-        return Err(Error::Config { field: "parallel_binds", problem: "must be at least 1" });
+        return Err(Error::Config(Problem::new("parallel_binds", "must be at least 1")));
     }
-    if config.scheduler_name.is_empty() {
-        return Err(Error::Config { field: "scheduler_name", problem: "must not be empty" });
+    if config.longest_backoff < config.first_backoff {
+        let problem = "must not be shorter than first_backoff";
+        return Err(Error::Config(Problem::new("longest_backoff", problem)));
     }
-    cycle::run(config, client, shutdown).await;
+    let frameworks = config.frameworks().map_err(Error::Config)?;
+    cycle::run(config, frameworks, client, shutdown).await;
     Ok(())
 }

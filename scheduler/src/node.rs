@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Taint};
 
-use crate::cache::ClassId;
-use crate::pod::{HostPort, PodInfo};
+use crate::cache::{ClassId, ZoneId};
+use crate::pod::{HostPort, PodInfo, PodUid};
 use crate::resources::{Resources, allowed_pods};
 
 /// What a node offers: everything read from the Node object that a decision may depend on.
@@ -59,6 +59,10 @@ fn images(node: &Node) -> HashMap<String, i64> {
 pub struct NodeInfo {
     /// Name.
     pub name: Arc<str>,
+    /// Another number after every change of it in the cache, of no other node's and never 0.
+    pub generation: u64,
+    /// How many pods room is kept for on it.
+    pub nominated: usize,
     /// What it offers. `None` while only pods bound to it are known and no Node object.
     pub offer: Option<Offer>,
     /// Sum of exact requests.
@@ -75,6 +79,8 @@ pub struct NodeInfo {
     pub host_ports: Vec<HostPort>,
     /// Pods per spreading group.
     pub groups: HashMap<Arc<str>, u32>,
+    /// The zone it is in.
+    pub zone: Option<ZoneId>,
 }
 
 impl NodeInfo {
@@ -124,6 +130,11 @@ impl NodeInfo {
     pub fn count(&self, wanted: &[bool]) -> i64 {
         let counted = self.classes.iter().filter(|(id, _)| wanted[*id as usize]);
         counted.map(|(_, pods)| i64::from(*pods)).sum()
+    }
+
+    /// The place of one of its pods.
+    pub(crate) fn resident(&mut self, uid: &PodUid) -> Option<&mut Arc<PodInfo>> {
+        self.residents.iter_mut().find(|resident| resident.uid == *uid)
     }
 
     pub(crate) fn enter_class(&mut self, class: ClassId) {

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{NodeSelector, Pod, PreferredSchedulingTerm, Tol
 use crate::affinity::{Labels, Namespaces, PodAffinity};
 use crate::resources::{Resources, pod_requests};
 use crate::spread::Constraint;
-use crate::volumes::{self, Claim};
+use crate::volumes::{self, Claim, Disk};
 
 /// A pod's `metadata.uid`: a pod deleted and created again under its name is another pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +88,8 @@ pub struct PodInfo {
     pub demands: Demands,
     /// The claims that its volumes are.
     pub claims: Box<[Claim]>,
+    /// Disks it names itself and that not every two pods can share.
+    pub disks: Box<[Disk]>,
     /// Pods of one group spread over nodes: those of one controller, else those with equal labels.
     pub group: Option<Arc<str>>,
     /// Message of the `PodScheduled=False` condition it carries, so that it is not written twice.
@@ -127,6 +129,7 @@ impl PodInfo {
             group: group(pod),
             refused,
             claims: volumes::claims(pod),
+            disks: volumes::disks(pod),
             demands: Demands {
                 requests,
                 scored,
@@ -149,6 +152,39 @@ impl PodInfo {
 }
 
 impl PodInfo {
+    /// Whether the other pod is the same to every plugin that looks at pod and node alone: all but who
+    /// it is and what has become of it.
+    #[must_use]
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            uid: _,
+            name: _,
+            created: _,
+            nominated: _,
+            deleting: _,
+            finished: _,
+            refused: _,
+            namespace,
+            labels,
+            scheduler_name,
+            node_name,
+            images,
+            demands,
+            claims,
+            disks,
+            group,
+        } = self;
+        *demands == other.demands
+            && *labels == other.labels
+            && *group == other.group
+            && *namespace == other.namespace
+            && *images == other.images
+            && *claims == other.claims
+            && *disks == other.disks
+            && *node_name == other.node_name
+            && *scheduler_name == other.scheduler_name
+    }
+
     /// What other pods may look for in it: namespace and labels.
     #[must_use]
     pub(crate) fn beside(&self) -> (String, Arc<Labels>) {

@@ -20,13 +20,11 @@ use jiff::Timestamp;
 pub use budget::{Budget, Budgets};
 
 use crate::cache::Cache;
+use crate::configuration::PreemptionArguments;
 use crate::filters::Filters;
-use crate::framework::Framework;
+use crate::framework::Attempt;
 use crate::node::{NodeInfo, Offer};
 use crate::pod::PodInfo;
-
-/// A share of the nodes is enough to find a good one: 10 %, but at least this many.
-const MIN_CANDIDATES: usize = 100;
 
 /// The pods to take away from a node.
 #[derive(Debug, Clone)]
@@ -42,23 +40,19 @@ pub struct Victims {
 /// Why nothing can be taken away, and for how many nodes that holds.
 pub type Reasons = BTreeMap<String, usize>;
 
-/// Looks for room on the nodes at `positions` of [`Cache::nodes`].
+/// Looks for room on the nodes that fewer pods could open. `candidates` says how many choices are
+/// enough to take the best of.
 ///
 /// # Errors
 /// For every reason how many nodes gave it.
-pub fn preempt(
-    framework: &Framework,
-    cache: &Cache,
-    pod: &PodInfo,
-    positions: &[usize],
-    budgets: &Budgets,
-) -> Result<Victims, Reasons> {
+pub fn preempt(attempt: &Attempt<'_>, candidates: PreemptionArguments) -> Result<Victims, Reasons> {
     const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+    let Attempt { framework, cache, budgets, pod, openable: positions } = *attempt;
     if cache.lowest_priority().is_none_or(|lowest| lowest >= pod.demands.priority) {
         return Err(Reasons::from([(NO_VICTIMS.to_owned(), positions.len())]));
     }
     let mut filters = Filters::prepare(framework, cache, pod);
-    let wanted = (cache.nodes().len() / 10).max(MIN_CANDIDATES);
+    let wanted = (cache.nodes().len() * candidates.percentage / 100).max(candidates.absolute);
     let (mut found, mut reasons) = (Vec::new(), Reasons::new());
     // Not always the same nodes: where the pod's own uid points to.
     let start = pod.uid.0.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31) + usize::from(b));

@@ -1,30 +1,42 @@
 //! The pods that wait for a node.
 //!
 //! A pod is in one of three places:
-//! - **active**: to be tried next; higher priority first, then the one waiting longest.
+//! - **active**: to be tried next, in the order of the queue sort plugin.
 //! - **back-off**: tried without success (or its binding failed) and not to be tried again before a
-//!   delay that doubles with every attempt, 1 s to 10 s as in Kubernetes.
+//!   delay that doubles with every attempt ([`Delays`]).
 //! - **unschedulable**: refused by filters; woken by a [`Change`] that those filters say can help,
-//!   or after [`crate::Config::unschedulable_timeout`].
+//!   or after [`Delays::unschedulable`].
 //!
 //! Time is an argument, so that tests own the clock.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::framework::{Change, FilterSet, Framework};
+use crate::framework::{Change, FilterSet, Frameworks, QueueSort};
 use crate::pod::{PodInfo, PodUid};
 
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+/// Order among active pods: as the plugin says, then by uid to be total.
+type Rank = ((i64, i64), PodUid);
 
-/// Order among active pods: highest priority, then oldest, then by uid to be total.
-type Rank = (Reverse<i32>, Timestamp, PodUid);
+/// How long pods wait before they are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    /// After the first attempt; doubled with each.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+    /// Even if nothing seemed to change.
+    pub unschedulable: Duration,
+}
+
+impl Delays {
+    fn backoff(&self, attempts: u32) -> Duration {
+        self.first.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(self.longest)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
@@ -44,45 +56,55 @@ enum Place {
 #[derive(Debug)]
 struct Waiting {
     pod: Arc<PodInfo>,
+    rank: Rank,
     attempts: u32,
     place: Place,
 }
 
 /// The queue. Owned by the scheduling task alone.
-#[derive(Debug, Default)]
 pub struct Queue {
+    sort: Arc<dyn QueueSort>,
+    delays: Delays,
     pods: HashMap<PodUid, Waiting>,
     active: BTreeSet<Rank>,
     unschedulable: HashSet<PodUid>,
     /// Deadlines of the pods in back-off and unschedulable.
     timers: BTreeMap<(Instant, PodUid), ()>,
-    unschedulable_timeout: Duration,
 }
 
 impl Queue {
-    /// An empty queue; see [`crate::Config::unschedulable_timeout`].
+    /// An empty queue.
     #[must_use]
-    pub fn new(unschedulable_timeout: Duration) -> Self {
-        Self { unschedulable_timeout, ..Self::default() }
+    pub fn new(sort: Arc<dyn QueueSort>, delays: Delays) -> Self {
+        Self {
+            sort,
+            delays,
+            pods: HashMap::new(),
+            active: BTreeSet::new(),
+            unschedulable: HashSet::new(),
+            timers: BTreeMap::new(),
+        }
     }
 
     /// A pending pod was seen, for the first time or again. A change of what it demands makes it
     /// worth another try at once; other changes (its status, written by us) do not.
     pub fn upsert(&mut self, pod: Arc<PodInfo>) {
+        let rank = (self.sort.rank(&pod), pod.uid.clone());
         let Some(waiting) = self.pods.get_mut(&pod.uid) else {
             let uid = pod.uid.clone();
-            self.pods.insert(uid.clone(), Waiting { pod, attempts: 0, place: Place::InFlight });
+            let waiting = Waiting { pod, rank, attempts: 0, place: Place::InFlight };
+            self.pods.insert(uid.clone(), waiting);
             self.move_to(&uid, Place::Active);
             return;
         };
         let changed = waiting.pod.demands != pod.demands;
-        let rank = rank(&waiting.pod);
+        let before = std::mem::replace(&mut waiting.rank, rank.clone());
         waiting.pod = pod.clone();
         let place = waiting.place.clone();
         match place {
             Place::Active => {
-                self.active.remove(&rank);
-                self.active.insert(self::rank(&pod));
+                self.active.remove(&before);
+                self.active.insert(rank);
             }
             Place::Unschedulable { .. } if changed => self.move_to(&pod.uid, Place::Active),
             _ => {}
@@ -112,9 +134,16 @@ impl Queue {
         !self.active.is_empty()
     }
 
+    /// Makes a refused pod active at once.
+    pub fn activate(&mut self, uid: &PodUid) {
+        if self.unschedulable.contains(uid) {
+            self.move_to(uid, Place::Active);
+        }
+    }
+
     /// Takes the next pod to try.
     pub fn pop(&mut self) -> Option<Arc<PodInfo>> {
-        let (_, _, uid) = self.active.first()?.clone();
+        let (_, uid) = self.active.first()?.clone();
         self.move_to(&uid, Place::InFlight);
         let waiting = self.pods.get_mut(&uid)?;
         waiting.attempts += 1;
@@ -123,14 +152,14 @@ impl Queue {
 
     /// A popped pod found no node.
     pub fn refused(&mut self, uid: &PodUid, refused_by: FilterSet, now: Instant) {
-        let retry_at = now + self.unschedulable_timeout;
+        let retry_at = now + self.delays.unschedulable;
         self.move_to(uid, Place::Unschedulable { refused_by, since: now, retry_at });
     }
 
     /// A popped pod found a node and the binding failed.
     pub fn failed(&mut self, uid: &PodUid, now: Instant) {
         if let Some(waiting) = self.pods.get(uid) {
-            let until = now + backoff(waiting.attempts);
+            let until = now + self.delays.backoff(waiting.attempts);
             self.move_to(uid, Place::Backoff { until });
         }
     }
@@ -139,7 +168,7 @@ impl Queue {
     /// Those still within their back-off wait it out first.
     pub fn wake(
         &mut self,
-        framework: &Framework,
+        frameworks: &Frameworks,
         change: Change,
         now: Instant,
         concerns: impl Fn(&PodInfo) -> bool,
@@ -152,8 +181,10 @@ impl Queue {
                 let Place::Unschedulable { refused_by, since, .. } = waiting.place else {
                     return None;
                 };
+                // A scheduler that is no more has no pods here.
+                let framework = frameworks.of(&waiting.pod.scheduler_name)?;
                 (framework.helps(change, refused_by) && concerns(&waiting.pod))
-                    .then(|| (uid.clone(), since + backoff(waiting.attempts)))
+                    .then(|| (uid.clone(), since + self.delays.backoff(waiting.attempts)))
             })
             .collect();
         for (uid, until) in helped {
@@ -186,7 +217,7 @@ impl Queue {
         }
         match &place {
             Place::Active => {
-                self.active.insert(rank(&waiting.pod));
+                self.active.insert(waiting.rank.clone());
             }
             Place::Backoff { until: due } | Place::Unschedulable { retry_at: due, .. } => {
                 self.timers.insert((*due, uid.clone()), ());
@@ -201,7 +232,7 @@ impl Queue {
         self.unschedulable.remove(uid);
         match &waiting.place {
             Place::Active => {
-                self.active.remove(&rank(&waiting.pod));
+                self.active.remove(&waiting.rank);
             }
             Place::Backoff { until: due } | Place::Unschedulable { retry_at: due, .. } => {
                 self.timers.remove(&(*due, uid.clone()));
@@ -209,15 +240,6 @@ impl Queue {
             Place::InFlight => {}
         }
     }
-}
-
-fn rank(pod: &PodInfo) -> Rank {
-    (Reverse(pod.demands.priority), pod.created, pod.uid.clone())
-}
-
-/// 1 s after the first attempt, doubled with each, at most 10 s.
-fn backoff(attempts: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_BACKOFF)
 }
 
 #[cfg(test)]
@@ -228,18 +250,25 @@ mod tests {
     fn pod(uid: &str, priority: i32, created: &str) -> Arc<PodInfo> {
         let pod = serde_json::from_value(json!({
             "metadata": {"name": uid, "namespace": "n", "uid": uid, "creationTimestamp": created},
-            "spec": {"containers": [], "priority": priority}}))
+            "spec": {"containers": [], "priority": priority,
+                "schedulerName": "default-scheduler"}}))
         .unwrap();
         Arc::new(PodInfo::read(&pod).unwrap())
     }
 
     fn queue() -> Queue {
-        Queue::new(Duration::from_secs(300))
+        let delays = Delays {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(10),
+            unschedulable: Duration::from_secs(300),
+        };
+        Queue::new(Arc::new(crate::plugins::PrioritySort), delays)
     }
 
     fn fit() -> FilterSet {
         let mut set = FilterSet::default();
-        let fit = Framework::default().filters.iter().position(|f| f.name() == "NodeResourcesFit");
+        let framework = crate::framework::Framework::default();
+        let fit = framework.filters.iter().position(|f| f.name() == "NodeResourcesFit");
         set.insert(fit.unwrap());
         set
     }
@@ -265,7 +294,7 @@ mod tests {
 
     #[test]
     fn refused_pods_wake_on_changes_that_help_and_not_before_their_backoff() {
-        let (mut q, framework, now) = (queue(), Framework::default(), Instant::now());
+        let (mut q, framework, now) = (queue(), Frameworks::default(), Instant::now());
         q.upsert(pod("p", 0, EARLY));
         let uid = q.pop().unwrap().uid.clone();
         q.refused(&uid, fit(), now);

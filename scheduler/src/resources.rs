@@ -28,6 +28,30 @@ pub struct Resources {
     pub extended: BTreeMap<String, i64>,
 }
 
+/// The name of a resource, so that it is compared once and not for every node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceName {
+    /// `cpu`.
+    Cpu,
+    /// `memory`.
+    Memory,
+    /// `ephemeral-storage`.
+    EphemeralStorage,
+    /// Everything else.
+    Extended(String),
+}
+
+impl From<&str> for ResourceName {
+    fn from(name: &str) -> Self {
+        match name {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "ephemeral-storage" => Self::EphemeralStorage,
+            other => Self::Extended(other.to_owned()),
+        }
+    }
+}
+
 impl Resources {
     /// Reads a `resources.requests` or `status.allocatable` map. `pods` is not a resource a pod
     /// asks for and is left out; see [`allowed_pods`]. A quantity that cannot be read counts as
@@ -47,6 +71,17 @@ impl Resources {
             }
         }
         amounts
+    }
+
+    /// How much of a resource.
+    #[must_use]
+    pub fn amount(&self, of: &ResourceName) -> i64 {
+        match of {
+            ResourceName::Cpu => self.milli_cpu,
+            ResourceName::Memory => self.memory,
+            ResourceName::EphemeralStorage => self.ephemeral_storage,
+            ResourceName::Extended(name) => self.extended.get(name).copied().unwrap_or(0),
+        }
     }
 
     /// Adds `other`.

@@ -35,6 +35,11 @@ impl Constraint {
         constraints.into_iter().flatten().map(|c| Self::read(c, &labels)).collect()
     }
 
+    /// Reads a constraint whose pods are named elsewhere: its selector means none.
+    pub(crate) fn without_selector(constraint: &TopologySpreadConstraint) -> Self {
+        Self::read(constraint, &Labels::new())
+    }
+
     fn read(constraint: &TopologySpreadConstraint, labels: &Labels) -> Self {
         let keys = [("In", constraint.match_label_keys.as_deref().unwrap_or_default())];
         Self {

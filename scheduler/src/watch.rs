@@ -7,8 +7,11 @@
 use std::sync::Arc;
 
 use client::{Event, Follower, Raw};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{
+    CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment,
+};
 use kube::api::Resource;
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
@@ -22,6 +25,7 @@ use crate::affinity::Labels;
 use crate::node::Offer;
 use crate::pod::{PodInfo, PodUid};
 use crate::preemption::Budget;
+use crate::volumes::objects::{Kind, Object, Stored};
 
 /// What the scheduling task hears.
 #[derive(Debug)]
@@ -44,6 +48,12 @@ pub(crate) enum Heard {
     BudgetGone(String),
     /// A list began anew: these are all the PodDisruptionBudgets there are.
     Budgets(Vec<(String, Budget)>),
+    /// An object that has to do with volumes as it is now.
+    Stored(String, Box<Object>),
+    /// Such an object that is gone.
+    StoredGone(Kind, String),
+    /// A list began anew: these are all objects of this kind.
+    AllStored(Kind, Vec<(String, Object)>),
     /// A namespace and its labels now.
     Namespace(String, Labels),
     /// A namespace that is gone.
@@ -114,6 +124,33 @@ pub(crate) fn start(
             },
         },
     ));
+    follow_stored::<PersistentVolumeClaim>(client, tracker, shutdown, heard);
+    follow_stored::<PersistentVolume>(client, tracker, shutdown, heard);
+    follow_stored::<StorageClass>(client, tracker, shutdown, heard);
+    follow_stored::<CSINode>(client, tracker, shutdown, heard);
+    follow_stored::<CSIDriver>(client, tracker, shutdown, heard);
+    follow_stored::<CSIStorageCapacity>(client, tracker, shutdown, heard);
+    follow_stored::<VolumeAttachment>(client, tracker, shutdown, heard);
+}
+
+/// Starts the watch of a kind that has to do with volumes.
+fn follow_stored<K: Stored + DeserializeOwned + Send + 'static>(
+    client: &Client,
+    tracker: &TaskTracker,
+    shutdown: &CancellationToken,
+    heard: &mpsc::Sender<Heard>,
+) {
+    tracker.spawn(follow::<K>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Stored(it.id(), Box::new(it.reduce()))),
+            gone: |it| Some(Heard::StoredGone(K::KIND, it.id())),
+            all: |all| Heard::AllStored(K::KIND, all.map(|it| (it.id(), it.reduce())).collect()),
+        },
+    ));
 }
 
 struct Translate<K> {
@@ -135,6 +172,7 @@ async fn follow<K>(
     let mut follower = Follower::new(client, K::url_path(&(), None), config);
     loop {
         let event = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             event = follower.next() => event,
         };

@@ -29,6 +29,8 @@ const NOBODY: u32 = 65534;
 #[derive(Debug)]
 pub struct Cluster {
     wctl: PathBuf,
+    /// The command of `wctl` that runs it: `dev` or `sim`.
+    mode: &'static str,
     /// Everything runs as this user, not as the test's.
     user: Option<u32>,
     /// Unmounted before `folder` is removed.
@@ -61,6 +63,16 @@ impl Cluster {
             None,
             arguments,
         )
+    }
+
+    /// Starts `wctl sim` with these arguments. It needs no network of its own: only its API server
+    /// listens, on a free port.
+    pub fn simulate(arguments: &[&str]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("wharf-sim-").tempdir()?;
+        let mut cluster = Self::stopped(folder, None, arguments)?;
+        cluster.mode = "sim";
+        cluster.launch()?;
+        Ok(cluster)
     }
 
     /// Like [`Cluster::start`], with a data folder that holds no more than `size` (`16m`). The disk
@@ -98,6 +110,7 @@ impl Cluster {
     fn stopped(folder: TempDir, disk: Option<Disk>, arguments: &[&str]) -> Result<Self> {
         Ok(Self {
             wctl: wctl()?,
+            mode: "dev",
             user: None,
             _disk: disk,
             folder,
@@ -118,7 +131,7 @@ impl Cluster {
         ensure!(self.server.is_none(), "the cluster runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let mut command = self.program();
-        command.args(["dev", "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data_dir());
+        command.args([self.mode, "--listen", "127.0.0.1:0", "--data-dir"]).arg(self.data_dir());
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut server = Guard::spawn(&mut command)?;
         let output = server.child().stdout.take().context("no standard output")?;

@@ -59,12 +59,12 @@ fn folders(cluster: &Cluster) -> Vec<String> {
     names.map(|name| name.into_string().unwrap()).collect()
 }
 
-/// Waits for an event of a pod whose message ends like this.
-fn told(cluster: &Cluster, pod: &str, reason: &str, end: &str) {
+/// Waits for an event of a pod whose message has this in it.
+fn told(cluster: &Cluster, pod: &str, reason: &str, part: &str) {
     let about = format!("involvedObject.name={pod},reason={reason}");
     cluster.until(&["events", "--field-selector", &about], |list| {
         let events = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-        events.iter().any(|event| event["message"].as_str().is_some_and(|text| text.ends_with(end)))
+        events.iter().any(|event| event["message"].as_str().is_some_and(|text| text.contains(part)))
     });
 }
 

@@ -1,9 +1,15 @@
 //! The arguments of `wctl`. kubectl's verbs and flags keep their kubectl meaning; Docker's habits work too.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::Uri;
+use ipnet::Ipv4Net;
+
+use crate::commands::duration;
+use crate::sim::MOST_NODES;
 
 /// WebAssembly and native containers as Kubernetes pods, from one binary.
 #[derive(Debug, Parser)]
@@ -36,6 +42,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a whole cluster on this host until SIGINT or SIGTERM
     Dev(Dev),
+    /// Run a control plane for nodes that join with `wctl agent`, until SIGINT or SIGTERM
+    Server(Server),
+    /// Run this host as a node of a cluster, until SIGINT or SIGTERM
+    Agent(Agent),
+    /// Run a control plane with nodes that only seem to run pods, until SIGINT or SIGTERM
+    Sim(Sim),
     /// List or show resources
     Get(Get),
     /// Show a resource in detail, with its events
@@ -50,6 +62,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Set the number of replicas
     Scale(Scale),
+    /// Change fields of resources
+    Patch(Patch),
     /// Wait until resources meet a condition
     Wait(Wait),
     /// Run an image or a .wasm file as a pod
@@ -99,6 +113,121 @@ pub(crate) struct Dev {
     /// Name of the node [default: the host name]
     #[arg(long, value_name = "NAME")]
     pub(crate) node_name: Option<String>,
+    /// KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, plugins and their arguments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scheduler_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Address of the API server; port 0 takes a free one
+    #[arg(long, default_value = "0.0.0.0:6443", value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// sqlite:///PATH or postgres://…; several servers share a Postgres  [default: SQLite in the data dir]
+    #[arg(long, value_name = "URL")]
+    pub(crate) datastore: Option<String>,
+    /// Address at which agents and pods reach this server [default: that of --listen, or the one that leads out]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) advertise_address: Option<IpAddr>,
+    /// Further host name or address of this server, for its certificate; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_san: Vec<String>,
+    /// From which nodes get the addresses of their pods
+    #[arg(long, default_value = "10.42.0.0/16", value_name = "CIDR")]
+    pub(crate) cluster_cidr: Ipv4Net,
+    /// Prefix length of a node's part of it
+    #[arg(long, default_value_t = 24, value_name = "BITS")]
+    pub(crate) node_cidr_mask_size: u8,
+    /// From which Services get their addresses
+    #[arg(long, default_value = "10.43.0.0/16", value_name = "CIDR")]
+    pub(crate) service_cidr: Ipv4Net,
+    /// How long a node may be silent before it counts as gone; agents speak every ten seconds
+    #[arg(long, default_value = "40s", value_name = "TIME", value_parser = grace)]
+    pub(crate) node_monitor_grace_period: Duration,
+    /// The longest life of a certificate that the cluster signs
+    #[arg(long, default_value = "8760h", value_name = "TIME", value_parser = grace)]
+    pub(crate) cluster_signing_duration: Duration,
+    /// Leave serving certificates of nodes to `kubectl certificate approve`
+    #[arg(long)]
+    pub(crate) manual_serving_approval: bool,
+    /// KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1): profiles, plugins and their arguments
+    #[arg(long, value_name = "FILE")]
+    pub(crate) scheduler_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// The API server, like https://192.0.2.1:6443
+    #[arg(long, value_name = "URL", value_parser = server)]
+    pub(crate) server: Uri,
+    /// Bootstrap token that `wctl server` prints; only for the first start
+    #[arg(long, value_name = "TOKEN", env = "WHARF_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// By which the server is known: sha256: and the hash of its CA's public key; only for the first start
+    #[arg(long, value_name = "HASH")]
+    pub(crate) ca_hash: Option<String>,
+    /// By which the server is known: its CA as PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Name of the node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+    /// Address at which server and other nodes reach this host [default: that towards the server]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) node_ip: Option<IpAddr>,
+    /// Port at which the server reaches this node, for logs and exec; 0 takes a free one
+    #[arg(long, default_value_t = 10250, value_name = "PORT")]
+    pub(crate) kubelet_port: u16,
+    /// Leave the pods running at SIGINT and SIGTERM; the next `wctl agent` adopts them
+    #[arg(long)]
+    pub(crate) keep_pods: bool,
+}
+
+fn server(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    if uri.scheme_str() == Some("https") && uri.host().is_some() {
+        return Ok(uri);
+    }
+    Err("not of the form https://HOST:PORT".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    /// How many nodes there are; each has 4 CPUs, 32 GiB and room for 110 pods
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NODES)))]
+    pub(crate) nodes: u32,
+    /// Address of the API server; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// From a pod's binding to Running, like 1s or 250ms
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = duration)]
+    pub(crate) pod_start_delay: Duration,
+    /// From a pod's deletion to its end, if its grace period is not shorter
+    #[arg(long, default_value = "1s", value_name = "TIME", value_parser = duration)]
+    pub(crate) pod_stop_delay: Duration,
+    /// Chance that a node falls silent in a minute, 0 to 1; it comes back after two to six times --node-grace
+    #[arg(long, default_value_t = 0.0, value_name = "P", value_parser = chance)]
+    pub(crate) node_failures: f64,
+    /// Which nodes fail and when: the same seed, the same failures
+    #[arg(long, default_value_t = 1, value_name = "S")]
+    pub(crate) seed: u64,
+    /// How long a node may be silent before it counts as gone, at least 1s
+    #[arg(long, default_value = "40s", value_name = "TIME", value_parser = grace)]
+    pub(crate) node_grace: Duration,
+    /// How many zones the nodes are spread over
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) zones: u32,
+}
+
+fn chance(text: &str) -> Result<f64, String> {
+    let chance: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=1.0).contains(&chance) { Ok(chance) } else { Err("not within 0 to 1".to_owned()) }
+}
+
+fn grace(text: &str) -> anyhow::Result<Duration> {
+    let grace = duration(text)?;
+    anyhow::ensure!(grace >= Duration::from_secs(1), "shorter than 1s");
+    Ok(grace)
 }
 
 /// Which objects of a resource.
@@ -229,6 +358,30 @@ pub(crate) struct Scale {
     /// Wanted number of replicas
     #[arg(long)]
     pub(crate) replicas: i32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Patch {
+    /// RESOURCE NAME or RESOURCE/NAME
+    #[arg(required = true)]
+    pub(crate) target: Vec<String>,
+    /// The patch, JSON or YAML
+    #[arg(short, long)]
+    pub(crate) patch: String,
+    /// How the patch is meant
+    #[arg(long = "type", value_enum, default_value_t = PatchType::Strategic)]
+    pub(crate) patch_type: PatchType,
+}
+
+/// The kinds of patches, as kubectl calls them.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum PatchType {
+    /// Lists are merged by their keys
+    Strategic,
+    /// RFC 7386; the only one besides json for custom resources
+    Merge,
+    /// RFC 6902
+    Json,
 }
 
 #[derive(Debug, Args)]

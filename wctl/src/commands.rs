@@ -9,6 +9,7 @@ mod get;
 mod image;
 mod logs;
 mod manifest;
+mod patch;
 mod ps;
 mod run;
 mod scale;
@@ -20,17 +21,35 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::cli::{Cli, Command};
-use crate::{dev, telemetry};
+use crate::{dev, node, server, sim, telemetry};
 
 /// Runs the command on an executor that fits it: a cluster gets threads, a call gets none.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
-    if let Command::Dev(arguments) = cli.command {
-        telemetry::start("info")?;
-        let data_dir = cli.global.data_dir.unwrap_or_else(crate::cluster::default_data_dir);
-        let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        executor.block_on(dev::run(arguments, data_dir))?;
-        return Ok(ExitCode::SUCCESS);
+    // What the data folder is called unless the user says. Neither a simulation nor an agent takes that
+    // of the cluster beside it.
+    let named = cli.global.data_dir.clone();
+    let data_dir = |name: &str| {
+        named.clone().unwrap_or_else(|| crate::cluster::default_data_dir().with_file_name(name))
+    };
+    match cli.command {
+        Command::Dev(arguments) => run_for_long(dev::run(arguments, data_dir("wharf"))),
+        Command::Server(arguments) => run_for_long(server::run(arguments, data_dir("wharf"))),
+        Command::Agent(arguments) => run_for_long(node::run(arguments, data_dir("wharf-agent"))),
+        Command::Sim(arguments) => run_for_long(sim::run(arguments, data_dir("wharf-sim"))),
+        _ => run_once(cli),
     }
+}
+
+/// A cluster, or a part of one.
+fn run_for_long(cluster: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+    telemetry::start("info")?;
+    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    executor.block_on(cluster)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A call, or a few.
+fn run_once(cli: Cli) -> Result<ExitCode> {
     // The client logs what it also returns, and the command says that in its own words.
     telemetry::start("error,kube_client=off")?;
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -40,7 +59,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
 async fn dispatch(cli: Cli) -> Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
-        Command::Dev(_) => unreachable!("taken by run"),
+        Command::Dev(_) | Command::Server(_) | Command::Agent(_) | Command::Sim(_) => {
+            unreachable!("taken by run")
+        }
         Command::Get(arguments) => get::run(global, &arguments).await?,
         Command::Describe(arguments) => describe::run(global, &arguments).await?,
         Command::Apply(arguments) => apply::run(global, &arguments).await?,
@@ -48,6 +69,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Delete(arguments) => delete::run(global, &arguments).await?,
         Command::Logs(arguments) => logs::run(global, &arguments).await?,
         Command::Scale(arguments) => scale::run(global, &arguments).await?,
+        Command::Patch(arguments) => patch::run(global, &arguments).await?,
         Command::Wait(arguments) => wait::run(global, &arguments).await?,
         Command::Run(arguments) => return run::run(global, &arguments).await,
         Command::Ps(arguments) => ps::run(global, &arguments).await?,
@@ -63,7 +85,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
 }
 
 /// `10s`, `5m`, `1h30m`; a bare number is seconds.
-fn duration(text: &str) -> Result<std::time::Duration> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Ok(std::time::Duration::from_secs(seconds));
     }

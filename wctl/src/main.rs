@@ -10,14 +10,19 @@
 //! | `cluster.rs`, `resource.rs`, `request.rs` | which cluster, which resource, one call |
 //! | `output/` | tables, YAML, JSON, names |
 //! | `dev/` | `wctl dev`: a whole cluster in this process |
+//! | `server/`, `node/` | `wctl server`, `wctl agent`: a control plane, and the nodes that join it |
+//! | `sim/` | `wctl sim`: a control plane with hollow nodes in this process |
 
 mod cli;
 mod cluster;
 mod commands;
 mod dev;
+mod node;
 mod output;
 mod request;
 mod resource;
+mod server;
+mod sim;
 mod telemetry;
 
 use std::io::Write;

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 mod api;
+mod scheduler;
 mod start;
 mod store;
 
@@ -20,6 +21,15 @@ enum Name {
         /// Only these parts, without the peer: start, creates, reads, watches, postgres, large
         parts: Vec<String>,
     },
+    /// Pods placed per second on hollow nodes, latency of one, memory of a large cluster
+    Scheduler {
+        /// Only these parts: basic, node-affinity, anti-affinity, pod-affinity, spread, preemption,
+        /// churn, latency, memory
+        parts: Vec<String>,
+        /// Sizes of the clusters whose rates are measured [default: 100,1000,5000]
+        #[arg(long, value_delimiter = ',')]
+        nodes: Vec<u32>,
+    },
     /// Durable writes per second on both engines, grouped and one by one
     Store,
     /// Time to ready, resident memory, time from apply to Running
@@ -30,6 +40,7 @@ enum Name {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.name {
         Name::Api { parts } => api::run(parts),
+        Name::Scheduler { parts, nodes } => scheduler::run(parts, nodes),
         Name::Store => store::run(),
         Name::Start => start::run(),
     }

@@ -20,9 +20,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("agent", &["api", "runtime"]),
     (
         "wctl",
-        &["api", "store", "apiserver", "scheduler", "controllers", "proxy", "agent", "runtime"],
+        &[
+            "api",
+            "store",
+            "client",
+            "apiserver",
+            "scheduler",
+            "controllers",
+            "proxy",
+            "agent",
+            "runtime",
+        ],
     ),
     ("tests", &[]),
+    ("simulation", &["api", "client", "scheduler", "controllers"]),
     ("xtask", &[]),
 ];
 

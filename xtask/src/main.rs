@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cargo xtask demo [--keep]` | a cluster with Wasm and native pods behind a Service, start to end |
 //! | `cargo xtask test` | what CI runs: packages, fmt, clippy, crate graph, all tests |
-//! | `cargo xtask bench api\|store\|start` | the figures of docs/BENCHMARKS.md |
+//! | `cargo xtask bench api\|scheduler\|store\|start` | the figures of docs/BENCHMARKS.md |
 //! | `cargo xtask hosts [v1\|v2\|hybrid\|split]` | the same `wctl` in virtual machines with other cgroup layouts |
 //! | `cargo xtask image` | the demo's native image, as a folder that `wctl image load` takes |
 //! | `cargo xtask graph` | only the crate-graph check |

@@ -1,11 +1,12 @@
 //! The Node object and its status, as pure functions of configuration and facts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus,
-    NodeSystemInfo,
+    DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures, NodeSpec,
+    NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -115,16 +116,22 @@ pub(super) fn status(
     let mut status = old.cloned().unwrap_or_default();
     status.capacity = Some(resources.clone());
     status.allocatable = Some(resources);
-    status.addresses = Some(vec![
-        NodeAddress { type_: "InternalIP".into(), address: config.node_ip.to_string() },
-        NodeAddress { type_: "Hostname".into(), address: config.node_name.clone() },
-    ]);
+    status.addresses = Some(addresses(&config.node_name, config.node_ip));
     status.daemon_endpoints = Some(NodeDaemonEndpoints {
         kubelet_endpoint: Some(DaemonEndpoint { port: i32::from(report.kubelet_port) }),
     });
     status.node_info = Some(info(config, &report.facts));
+    status.features = Some(NodeFeatures { supplemental_groups_policy: Some(true) });
     status.conditions = Some(conditions(config, report, old, now));
     status
+}
+
+/// Under which names and addresses the node is found.
+pub(super) fn addresses(name: &str, ip: IpAddr) -> Vec<NodeAddress> {
+    vec![
+        NodeAddress { type_: "InternalIP".into(), address: ip.to_string() },
+        NodeAddress { type_: "Hostname".into(), address: name.to_owned() },
+    ]
 }
 
 /// Whether the Node says what it should, however long ago.
@@ -241,6 +248,7 @@ mod tests {
                 name: "wharf0".into(),
                 cidr: "10.244.0.0/24".parse().unwrap(),
             },
+            routes: false,
             cluster_dns: Vec::new(),
             cluster_domain: "cluster.local".into(),
             data_dir: "/tmp".into(),
@@ -249,7 +257,8 @@ mod tests {
                 certificate_pem: String::new(),
                 key_pem: String::new(),
                 client_ca_pem: String::new(),
-            },
+            }
+            .for_good(),
             capacity: Capacity { cpu_millis: Some(1500), ..Capacity::default() },
             pod_pids_limit: None,
             api_server: None,

@@ -7,6 +7,7 @@ mod claims;
 mod config;
 mod hooks;
 mod object;
+mod resize;
 mod sandbox;
 mod start;
 mod stop;
@@ -19,6 +20,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::model::Waiting;
 
 pub(crate) use object::{delete, report};
+pub(crate) use resize::{Change, resize};
 pub(crate) use sandbox::{clean_up, create, refresh_volumes, replace};
 pub(crate) use start::start;
 pub(crate) use stop::stop;
@@ -27,7 +29,7 @@ pub(crate) use termination::message as termination_message;
 /// What became of an action.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The sandbox is there, or was removed, or all is cleaned; or the object deleted.
+    /// The sandbox is there, or was removed, or all is cleaned; or the object deleted; or containers resized.
     Pod(PodStep, Result<(), StepFailed>),
     /// A start ended: the runtime knows the attempt, or the container waits.
     Started { container: String, result: Result<(), StartFailed> },
@@ -44,6 +46,7 @@ pub(crate) enum PodStep {
     Replace,
     CleanUp,
     Delete,
+    Resize,
 }
 
 /// An action on the pod as a whole failed; it is tried again.

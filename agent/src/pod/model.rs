@@ -9,10 +9,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, Pod};
-use runtime::spec::{ContainerState, Exit};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use runtime::spec::{ContainerState, Exit, Identity, Resources};
 
 use super::backoff::Backoff;
+use super::resize::{Need, RestartFor};
+use super::{containers, resize};
+use crate::translate::resources::{ContainerQuantities, of_pod, quantities};
+use crate::translate::sysctl;
 
 /// `spec.restartPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(crate) enum Role {
     Sidecar,
     /// One of `spec.containers`.
     Main,
+    /// One of `spec.ephemeralContainers`: runs once beside the others, and nothing depends on it.
+    Ephemeral,
 }
 
 impl Role {
@@ -60,6 +66,11 @@ impl Role {
         } else {
             Self::Init
         }
+    }
+
+    /// Whether a container of this role has its turn before the main ones.
+    pub(crate) fn comes_first(self) -> bool {
+        matches!(self, Self::Init | Self::Sidecar)
     }
 }
 
@@ -72,14 +83,22 @@ pub(crate) struct WantContainer {
     pub(crate) image: String,
     /// Grace of a restart after a failed liveness or startup probe, where the probe has its own.
     pub(crate) probe_grace: Option<Duration>,
+    /// What it is to have of the node.
+    pub(crate) amounts: ContainerQuantities,
+    /// Which changes of that need a restart.
+    pub(crate) restart_for: RestartFor,
 }
 
 /// What a pod asks of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Want {
     pub(crate) restart: RestartPolicy,
-    /// Init containers in their order, then the main ones.
+    /// Init containers in their order, then the main ones, then the ephemeral ones.
     pub(crate) containers: Vec<WantContainer>,
+    /// What it is to have as a whole.
+    pub(crate) limits: Resources,
+    /// Why this node does not take the pod at all.
+    pub(crate) rejected: Option<Verdict>,
     /// `spec.terminationGracePeriodSeconds`.
     pub(crate) grace: Duration,
     /// Set when the pod is being deleted: the grace that the deletion asked for.
@@ -96,20 +115,31 @@ impl Want {
     /// Cuts the plan's input out of a pod. `started` is when this node first took notice of it.
     pub(crate) fn of(pod: &Pod, started: Timestamp) -> Self {
         let spec = pod.spec.clone().unwrap_or_default();
-        let init = spec.init_containers.iter().flatten().map(|c| (c, Role::of_init(c)));
-        let containers = init
-            .chain(spec.containers.iter().map(|c| (c, Role::Main)))
+        let roles = spec.init_containers.iter().flatten().map(Role::of_init);
+        let roles = roles.chain(spec.containers.iter().map(|_| Role::Main));
+        let roles = roles.chain(std::iter::repeat(Role::Ephemeral));
+        let containers = containers::all(pod)
+            .zip(roles)
             .map(|(container, role)| WantContainer {
                 name: container.name.clone(),
                 role,
                 image: container.image.clone().unwrap_or_default(),
-                probe_grace: probe_grace(container),
+                probe_grace: probe_grace(&container),
+                amounts: quantities(&container),
+                restart_for: RestartFor::of(&container),
             })
             .collect();
+        let rejected = sysctl::forbidden(&spec).map(|message| Verdict {
+            reason: "SysctlForbidden",
+            message,
+            rejected: true,
+        });
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         Self {
             restart: RestartPolicy::of(pod),
             containers,
+            limits: of_pod(&spec),
+            rejected,
             grace: seconds(spec.termination_grace_period_seconds.unwrap_or(30)),
             deletion: pod
                 .metadata
@@ -157,7 +187,7 @@ pub(crate) enum Operation {
 }
 
 /// One attempt of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attempt {
     pub(crate) number: u32,
     /// The runtime's id, without scheme.
@@ -165,6 +195,12 @@ pub(crate) struct Attempt {
     pub(crate) image_digest: String,
     /// Image as the spec named it then; empty if that is not known.
     pub(crate) image: String,
+    /// What it has of the node; `None` if that is not known.
+    pub(crate) resources: Option<ResourceRequirements>,
+    /// It is a Wasm container, whose host has limits of its own.
+    pub(crate) wasm: bool,
+    /// Who its first process became.
+    pub(crate) user: Option<Identity>,
     pub(crate) state: ContainerState,
 }
 
@@ -222,7 +258,7 @@ impl Default for Health {
 }
 
 /// One container as observed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct HaveContainer {
     /// The newest attempt that was ever made.
     pub(crate) latest: Option<Attempt>,
@@ -230,6 +266,8 @@ pub(crate) struct HaveContainer {
     pub(crate) from_earlier_sandbox: bool,
     /// How the attempt before the newest ended.
     pub(crate) previous: Option<Attempt>,
+    /// The newest attempt was ended to be started again with other resources.
+    pub(crate) resizing: bool,
     /// What is in flight.
     pub(crate) operation: Option<Operation>,
     /// Why the last try to start it failed.
@@ -265,6 +303,14 @@ impl HaveContainer {
             .is_some_and(|latest| !latest.image.is_empty() && latest.image != want.image)
     }
 
+    /// What it takes to give the attempt that runs the resources that it is to have.
+    pub(crate) fn resize(&self, want: &WantContainer) -> Need {
+        match &self.latest {
+            Some(latest) if latest.exit().is_none() => resize::need(want, latest),
+            _ => Need::Nothing,
+        }
+    }
+
     /// Number of the next attempt: counts on across sandboxes.
     pub(crate) fn next_attempt(&self) -> u32 {
         self.latest.as_ref().map_or(0, |attempt| attempt.number + 1)
@@ -274,12 +320,23 @@ impl HaveContainer {
 /// The node ended the pod, against its will.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    pub(crate) reason: String,
+    pub(crate) reason: &'static str,
     pub(crate) message: String,
+    /// It was not even let in.
+    pub(crate) rejected: bool,
+}
+
+/// How far a resize of the pod has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Resize {
+    /// The node does not give what is asked for: `Deferred` or `Infeasible`, and why.
+    pub(crate) pending: Option<(&'static str, String)>,
+    /// The last try to give what was agreed to failed.
+    pub(crate) error: Option<String>,
 }
 
 /// What there is of a pod on this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Have {
     pub(crate) sandbox: Sandbox,
     /// An operation on the pod as a whole is in flight: sandbox, clean-up, deletion of the object.
@@ -291,6 +348,10 @@ pub(crate) struct Have {
     pub(crate) containers: BTreeMap<String, HaveContainer>,
     /// Set once the node has decided to end the pod.
     pub(crate) verdict: Option<Verdict>,
+    /// How far a resize has come.
+    pub(crate) resize: Resize,
+    /// What the pod has as a whole, while there is a sandbox.
+    pub(crate) limits: Option<Resources>,
     /// The last status was accepted by the API server.
     pub(crate) reported: bool,
     /// When the containers of a terminating pod were first told to stop.

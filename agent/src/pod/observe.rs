@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
-use runtime::spec::{ContainerState, Exit, ExitReason, SandboxStatus};
+use runtime::spec::{ContainerState, Exit, ExitReason, Identity, SandboxStatus};
 
-use super::model::{Attempt, Have, HaveContainer, Sandbox};
+use super::containers;
+use super::model::{Attempt, Have, HaveContainer, Resize, Sandbox};
 use crate::network;
 
 /// Code of a container whose end nobody saw.
@@ -12,24 +13,26 @@ const UNKNOWN_CODE: i32 = 137;
 
 /// Label of a container's record: its image as the spec named it.
 pub(crate) const IMAGE_LABEL: &str = "image";
+/// Label of a container's record: its `resources` as it has them, JSON.
+pub(crate) const RESOURCES_LABEL: &str = "resources";
+/// Label of a Wasm container's record.
+pub(crate) const WASM_LABEL: &str = "wasm";
 
 /// What is known of a pod when its worker begins: what the API server was told, as of earlier sandboxes.
 pub(crate) fn adopt(pod: &Pod, now: Timestamp) -> Have {
-    let status = pod.status.clone().unwrap_or_default();
-    let all = status
-        .init_container_statuses
-        .into_iter()
-        .flatten()
-        .chain(status.container_statuses.into_iter().flatten());
-    let containers =
-        all.filter_map(|status| Some((status.name.clone(), carried(&status, now)?))).collect();
+    let containers = containers::statuses(pod)
+        .filter_map(|status| Some((status.name.clone(), carried(status, now)?)))
+        .collect();
+    let pod_ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
     Have {
         sandbox: Sandbox::Absent { clean: false },
         busy: false,
         retry_at: None,
-        pod_ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        pod_ip: pod_ip.and_then(|ip| ip.parse().ok()),
         containers,
         verdict: None,
+        resize: Resize::default(),
+        limits: None,
         reported: false,
         stopping_since: None,
     }
@@ -57,6 +60,9 @@ fn carried(status: &ContainerStatus, now: Timestamp) -> Option<HaveContainer> {
         id: id.to_owned(),
         image_digest: image_digest.clone(),
         image: String::new(),
+        resources: None,
+        wasm: false,
+        user: status.user.as_ref().and_then(user),
         state: ContainerState::Exited(exit),
     };
     Some(HaveContainer {
@@ -71,6 +77,16 @@ fn carried(status: &ContainerStatus, now: Timestamp) -> Option<HaveContainer> {
         }),
         from_earlier_sandbox: true,
         ..HaveContainer::default()
+    })
+}
+
+fn user(told: &k8s_openapi::api::core::v1::ContainerUser) -> Option<Identity> {
+    let linux = told.linux.as_ref()?;
+    let groups = linux.supplemental_groups.iter().flatten();
+    Some(Identity {
+        uid: linux.uid.try_into().ok()?,
+        gid: linux.gid.try_into().ok()?,
+        groups: groups.filter_map(|group| u32::try_from(*group).ok()).collect(),
     })
 }
 
@@ -115,12 +131,14 @@ pub(crate) fn observe(have: &mut Have, sandbox: Option<&SandboxStatus>) {
         if !matches!(have.sandbox, Sandbox::Absent { .. }) {
             have.sandbox = Sandbox::Absent { clean: false };
         }
+        have.limits = None;
         for container in have.containers.values_mut() {
             container.from_earlier_sandbox = true;
         }
         return;
     };
     have.sandbox = if sandbox.alive { Sandbox::Alive } else { Sandbox::Dead };
+    have.limits = Some(sandbox.spec.resources.clone());
     have.pod_ip = network::address_of(&sandbox.spec.network).or(have.pod_ip);
     for status in &sandbox.containers {
         let attempt = Attempt {
@@ -128,6 +146,13 @@ pub(crate) fn observe(have: &mut Have, sandbox: Option<&SandboxStatus>) {
             id: status.id.clone(),
             image_digest: status.image_digest.clone(),
             image: status.spec.labels.get(IMAGE_LABEL).cloned().unwrap_or_default(),
+            resources: status
+                .spec
+                .labels
+                .get(RESOURCES_LABEL)
+                .and_then(|text| serde_json::from_str(text).ok()),
+            wasm: status.spec.labels.contains_key(WASM_LABEL),
+            user: status.user.clone(),
             state: status.state.clone(),
         };
         let container = have.containers.entry(status.spec.name.clone()).or_default();
@@ -138,6 +163,7 @@ pub(crate) fn observe(have: &mut Have, sandbox: Option<&SandboxStatus>) {
                 container.previous = container.latest.replace(attempt);
                 container.waiting = None;
                 container.retry_at = None;
+                container.resizing = false;
             }
         }
     }
@@ -172,6 +198,7 @@ mod tests {
                 hostname: "p".into(),
                 network: Network::Loopback { address: "127.64.0.2".parse().unwrap() },
                 namespaces: Default::default(),
+                sysctls: Default::default(),
                 hosts: String::new(),
                 resolv_conf: String::new(),
                 resources: Resources::default(),
@@ -199,9 +226,11 @@ mod tests {
                 security: Security::default(),
                 http_port: None,
                 stdio: Default::default(),
+                pid_of: None,
                 labels: Default::default(),
             },
             image_digest: "sha256:1".into(),
+            user: None,
             id: format!("u-{name}-{attempt}"),
             state,
             log_path: "/tmp/x".into(),

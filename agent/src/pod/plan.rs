@@ -10,7 +10,8 @@
 //! * **Running**: init containers run one after the other, sidecars must have started before the
 //!   next one, then the main containers run side by side. Ended containers start again as the restart
 //!   policy says, after their back-off; a container whose liveness or startup probe failed is stopped
-//!   and then falls under the same rule.
+//!   and then falls under the same rule. Ephemeral containers start whenever they come, once. Containers
+//!   that are to have other resources get them while they run, or by a restart.
 //!
 //! Called by the worker after every change and at [`Plan::wake`]. It never repeats an action whose
 //! operation is in flight, so it may be called any number of times.
@@ -23,6 +24,7 @@ use super::model::RestartPolicy;
 use super::model::{
     Have, HaveContainer, Operation, ProbeKind, Role, Sandbox, Verdict, Want, WantContainer,
 };
+use super::resize::{self, Need};
 
 /// Shortest grace a sidecar gets after the main containers used up the pod's (as the kubelet).
 const SIDECAR_GRACE: Duration = Duration::from_secs(2);
@@ -38,6 +40,8 @@ pub(crate) enum StopReason {
     Probe(ProbeKind),
     /// Its image was replaced in the spec.
     Changed,
+    /// It gets other resources, and wants to be restarted for that.
+    Resized,
 }
 
 /// One step towards what the pod wants.
@@ -53,6 +57,8 @@ pub(crate) enum Action {
     Start { container: String, attempt: u32 },
     /// Stop within `grace`.
     Stop { container: String, grace: Duration, why: StopReason },
+    /// Give containers that run, and the pod as a whole, what was agreed to.
+    Resize,
     /// Drop a start in flight.
     CancelStart { container: String },
     /// The node ends the pod.
@@ -83,11 +89,16 @@ pub(crate) fn plan(want: &Want, have: &Have, now: Timestamp) -> Plan {
         ending(want, have, now, &mut plan);
         return plan;
     }
+    if let (Some(rejected), Sandbox::Absent { .. }) = (&want.rejected, have.sandbox) {
+        plan.actions.push(Action::End(rejected.clone()));
+        return plan;
+    }
     if let Some(deadline) = want.deadline {
         if now >= deadline {
             plan.actions.push(Action::End(Verdict {
-                reason: "DeadlineExceeded".into(),
+                reason: "DeadlineExceeded",
                 message: "Pod was active on the node longer than the specified deadline".into(),
+                rejected: false,
             }));
             return plan;
         }
@@ -129,13 +140,16 @@ pub(crate) fn restarts(policy: RestartPolicy, role: Role, code: i32) -> bool {
         Role::Main => policy.restarts(code),
         Role::Sidecar => true,
         Role::Init => code != 0 && policy != RestartPolicy::Never,
+        Role::Ephemeral => false,
     }
 }
 
-/// Whether a container has ended and is not started again; one with a new image always is.
+/// Whether a container has ended and is not started again; one with a new image always is, and one that
+/// was ended for a resize.
 pub(crate) fn has_ended(want: &Want, container: &WantContainer, state: &HaveContainer) -> bool {
     state.exit().is_some_and(|exit| !restarts(want.restart, container.role, exit.code))
         && !state.outdated(container)
+        && !state.resizing
 }
 
 /// Whether a main container was started in the present sandbox: init containers are behind us then.
@@ -150,7 +164,7 @@ pub(crate) fn is_initialized(want: &Want, have: &Have) -> bool {
     if mains.any(|c| current(&c).is_some()) {
         return true;
     }
-    want.containers.iter().filter(|c| c.role != Role::Main).all(|c| match (c.role, current(&c)) {
+    want.containers.iter().filter(|c| c.role.comes_first()).all(|c| match (c.role, current(&c)) {
         (_, None) => false,
         (Role::Init, Some(have)) => have.exit().is_some_and(|exit| exit.code == 0),
         (_, Some(have)) => have.running() && have.health.started,
@@ -197,11 +211,11 @@ fn ending(want: &Want, have: &Have, now: Timestamp, plan: &mut Plan) {
             .rev()
             .filter(move |c| c.role == role && have.container(&c.name).running())
     };
-    let (mains, inits) = (alive(Role::Main).count(), alive(Role::Init).count());
+    let others = [Role::Main, Role::Init, Role::Ephemeral].map(|role| alive(role).count());
     for container in want.containers.iter().filter(|c| c.role != Role::Sidecar) {
         stop(container, have, grace, StopReason::PodEnds, plan);
     }
-    if mains + inits > 0 {
+    if others.iter().sum::<usize>() > 0 {
         return;
     }
     if let Some(sidecar) = alive(Role::Sidecar).next() {
@@ -244,6 +258,13 @@ fn stop(container: &WantContainer, have: &Have, grace: Duration, why: StopReason
 }
 
 fn running(want: &Want, have: &Have, now: Timestamp, plan: &mut Plan) {
+    // Whoever looks into a pod that does not get on cannot wait for it.
+    for container in want.containers.iter().filter(|c| c.role == Role::Ephemeral) {
+        keep_up(container, want, have, now, plan);
+    }
+    if resize::is_due(want, have) {
+        when_free(have, now, plan, Action::Resize);
+    }
     let mains_began = want.containers.iter().any(|c| {
         c.role == Role::Main
             && have
@@ -251,7 +272,7 @@ fn running(want: &Want, have: &Have, now: Timestamp, plan: &mut Plan) {
                 .get(&c.name)
                 .is_some_and(|h| h.latest.is_some() && !h.from_earlier_sandbox)
     });
-    for container in want.containers.iter().filter(|c| c.role != Role::Main) {
+    for container in want.containers.iter().filter(|c| c.role.comes_first()) {
         if mains_began && container.role == Role::Init {
             continue;
         }
@@ -286,6 +307,8 @@ fn keep_up(container: &WantContainer, want: &Want, have: &Have, now: Timestamp, 
     if state.running() {
         if state.outdated(container) {
             stop(container, have, want.grace, StopReason::Changed, plan);
+        } else if state.resize(container) == Need::Restart {
+            stop(container, have, want.grace, StopReason::Resized, plan);
         } else if let Some(probe) = state.health.failed {
             let grace = container.probe_grace.unwrap_or(want.grace);
             stop(container, have, grace, StopReason::Probe(probe), plan);

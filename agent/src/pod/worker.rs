@@ -17,6 +17,7 @@ mod images;
 mod operations;
 mod probes;
 mod report;
+mod resources;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -36,7 +37,9 @@ use super::apply::{self, Outcome};
 use super::model::{Have, Sandbox, Want};
 use super::observe;
 use super::plan::{self, Action};
+use super::resize::Allocation;
 use crate::context::Context;
+use crate::host_ports::HostPorts;
 use crate::network;
 use crate::probe::Report;
 
@@ -77,6 +80,14 @@ struct Worker {
     context: Arc<Context>,
     uid: String,
     pod: Arc<Pod>,
+    /// The pod with the resources that the node has agreed to.
+    agreed: Arc<Pod>,
+    /// Those resources, once they are known.
+    allocation: Option<Allocation>,
+    /// Generation of the pod whose resize is being carried out.
+    resizing: Option<i64>,
+    /// Tells when there may be room for a resize that was deferred.
+    freed: watch::Receiver<()>,
     gone: bool,
     began: Timestamp,
     have: Have,
@@ -87,6 +98,7 @@ struct Worker {
     step_retry: Duration,
     images: BTreeMap<String, images::PullState>,
     probes: probes::Probes,
+    host_ports: HostPorts,
     sources: sources::Watched,
     writing: bool,
     written: Option<(Value, Timestamp)>,
@@ -140,9 +152,13 @@ impl Worker {
         Self {
             have: observe::adopt(&desired.pod, now),
             probes: probes::Probes::new(reports, context.shutdown.child_token()),
+            freed: context.ledger.freed(),
             context,
             uid,
+            agreed: Arc::clone(&desired.pod),
             pod: desired.pod,
+            allocation: None,
+            resizing: None,
             gone: desired.gone,
             began: told.unwrap_or(now),
             operations: FuturesUnordered::new(),
@@ -150,6 +166,7 @@ impl Worker {
             next_number: 0,
             step_retry: RETRY,
             images: BTreeMap::new(),
+            host_ports: HostPorts::default(),
             sources: sources::Watched::default(),
             writing: false,
             written: None,
@@ -186,6 +203,7 @@ impl Worker {
                 Some(report) = reports.recv() => self.probed(report),
                 Some(done) = self.operations.next(), if !self.operations.is_empty() => self.finished(done),
                 () = self.sources.changed() => self.source_changed(),
+                Ok(()) = self.freed.changed(), if self.have.resize.pending.is_some() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -230,13 +248,16 @@ impl Worker {
         }
         self.read_termination_logs().await;
         let now = Timestamp::now();
-        let mut want = Want::of(&self.pod, self.began);
+        self.agree();
+        let mut want = Want::of(&self.agreed, self.began);
         want.gone = self.gone;
         let ending = plan::is_ending(&want, &self.have);
         if ending && self.have.stopping_since.is_none() {
             self.have.stopping_since = Some(now);
         }
         self.probes.sync(&self.context, &self.pod, &mut self.have);
+        let reached = self.have.pod_ip.filter(|_| self.have.sandbox == Sandbox::Alive);
+        let ports_wake = self.host_ports.sync(&self.context, &self.pod, reached, now);
         let images_wake = self.image_back_offs(now);
         if self.gone || ending {
             self.sources = sources::Watched::default();
@@ -247,6 +268,7 @@ impl Worker {
         }
         let status_wake = self.report(&want, now);
         self.tell_crashes(&want, now);
+        self.tell_resized(&want);
         let planned = plan::plan(&want, &self.have, now);
         for action in planned.actions {
             if action == Action::Forget {
@@ -255,7 +277,7 @@ impl Worker {
             self.begin(action, now);
         }
         let resync = now.checked_add(RESYNC).unwrap_or(now);
-        let wakes = [planned.wake, images_wake, status_wake, Some(resync)];
+        let wakes = [planned.wake, images_wake, ports_wake, status_wake, Some(resync)];
         let verdict_now = self.have.verdict.is_some() && !ending;
         if verdict_now { Some(now) } else { wakes.into_iter().flatten().min() }
     }

@@ -12,7 +12,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
-use runtime::log::{self, LogOptions};
+use runtime::log::{self, LineStream, LogOptions};
 use runtime::spec::ContainerState;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Body, BodyError, query, text};
 use crate::agent::Workers;
 use crate::context::Context;
+use crate::pod::containers;
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,8 @@ struct Query {
     tail: Option<u64>,
     since: Option<Timestamp>,
     limit_bytes: Option<u64>,
+    /// `None` for both.
+    stream: Option<LineStream>,
 }
 
 /// Why there is no log.
@@ -62,6 +65,14 @@ impl Query {
                     parsed.since = Some(
                         value.parse().map_err(|_| bad(format!("invalid sinceTime: {value:?}")))?,
                     )
+                }
+                "stream" => {
+                    parsed.stream = match value.as_str() {
+                        "All" => None,
+                        "Stdout" => Some(LineStream::Stdout),
+                        "Stderr" => Some(LineStream::Stderr),
+                        _ => return Err(bad(format!("invalid stream: {value:?}"))),
+                    }
                 }
                 _ => {}
             }
@@ -129,6 +140,7 @@ async fn open(
     let options = LogOptions {
         tail: query.tail,
         since: query.since,
+        stream: query.stream,
         timestamps: query.timestamps,
         limit_bytes: query.limit_bytes,
         follow: query.follow.then_some(end),
@@ -168,14 +180,7 @@ async fn find_attempt(
 ) -> Result<Found, Refused> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
-    let told = pod.status.iter().flat_map(|status| {
-        status
-            .container_statuses
-            .iter()
-            .flatten()
-            .chain(status.init_container_statuses.iter().flatten())
-    });
-    let told = told.into_iter().find(|told| told.name == container);
+    let told = containers::statuses(pod).find(|told| told.name == container);
     let sandboxes = context.runtime.sandboxes().await;
     let records = sandboxes
         .iter()
@@ -275,7 +280,7 @@ mod tests {
         let now = Timestamp::from_second(1000).unwrap();
         let parse = |query: &str| Query::parse(query, now);
         assert_eq!(parse("").unwrap(), Query::default());
-        let all = parse("follow=true&previous=false&timestamps=1&tailLines=5&limitBytes=7&sinceSeconds=10&stream=All").unwrap();
+        let all = parse("follow=true&previous=false&timestamps=1&tailLines=5&limitBytes=7&sinceSeconds=10&stream=Stderr").unwrap();
         let expected = Query {
             follow: true,
             previous: false,
@@ -283,11 +288,15 @@ mod tests {
             tail: Some(5),
             since: Some(Timestamp::from_second(990).unwrap()),
             limit_bytes: Some(7),
+            stream: Some(LineStream::Stderr),
         };
         assert_eq!(all, expected);
         let since = parse("sinceTime=1970-01-01T00%3A00%3A05Z").unwrap().since;
         assert_eq!(since, Some(Timestamp::from_second(5).unwrap()));
-        for wrong in ["tailLines=-1", "tailLines=x", "sinceTime=yesterday", "limitBytes="] {
+        assert_eq!(parse("stream=All").unwrap().stream, None);
+        for wrong in
+            ["stream=stdout", "tailLines=-1", "tailLines=x", "sinceTime=yesterday", "limitBytes="]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

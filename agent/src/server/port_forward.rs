@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
+use super::stream::idle::{self, Idle};
 use super::stream::spdy::{self, Opened};
 use super::stream::upgrade::{Protocol, Supported, negotiate};
 use super::stream::websocket::{Channels, Encoding};
@@ -109,7 +110,7 @@ fn ports(query: &str) -> Result<Vec<u16>, String> {
 
 async fn serve(subject: Subject, protocol: Protocol, ports: Vec<u16>, upgrade: OnUpgrade) {
     let io = match upgrade.await {
-        Ok(upgraded) => TokioIo::new(upgraded),
+        Ok(upgraded) => Idle::new(TokioIo::new(upgraded), idle::TIMEOUT),
         Err(error) => {
             tracing::debug!(%error, "a connection did not become a stream");
             return;

@@ -24,11 +24,13 @@ use runtime::{ExecError, ExecSpec};
 use tokio_util::sync::CancellationToken;
 
 use self::client::Client;
+use super::stream::idle::{self, Idle};
 use super::stream::upgrade::{Protocol, Supported, negotiate};
 use super::{Body, logs, query, text};
 use crate::agent::Workers;
 use crate::context::Context;
 use crate::image::chain;
+use crate::pod::containers;
 
 /// What callers may speak, the best first.
 const SUPPORTED: Supported = Supported {
@@ -140,10 +142,7 @@ pub(super) fn begin(
 }
 
 fn is_terminal(pod: &k8s_openapi::api::core::v1::Pod, name: &str) -> bool {
-    let spec = pod.spec.iter();
-    let mut containers =
-        spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    containers.any(|container| container.name == name && container.tty == Some(true))
+    containers::find(pod, name).is_some_and(|container| container.tty == Some(true))
 }
 
 async fn serve(
@@ -155,7 +154,7 @@ async fn serve(
     upgrade: OnUpgrade,
 ) {
     let io = match upgrade.await {
-        Ok(upgraded) => TokioIo::new(upgraded),
+        Ok(upgraded) => Idle::new(TokioIo::new(upgraded), idle::TIMEOUT),
         Err(error) => {
             tracing::debug!(%error, "a connection did not become a stream");
             return;

@@ -7,8 +7,10 @@
 //! ends hold each other up rather than buffer.
 //!
 //! When the caller is gone the receivers end and sending fails; when the last [`Outgoing`] is dropped, the
-//! connection says goodbye and ends.
+//! connection says goodbye and ends. A connection on which nobody says anything for hours is ended, too
+//! ([`idle`]).
 
+pub(super) mod idle;
 pub(super) mod spdy;
 pub(super) mod tunnel;
 pub(super) mod upgrade;

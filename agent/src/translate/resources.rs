@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use runtime::spec::Resources;
 
@@ -20,7 +20,11 @@ pub(crate) struct ContainerQuantities {
 
 /// Reads a container's resources; a missing request is its limit, as the API's defaulting has it.
 pub(crate) fn quantities(container: &Container) -> ContainerQuantities {
-    let resources = container.resources.as_ref();
+    quantities_of(container.resources.as_ref())
+}
+
+/// The same of resources alone.
+pub(crate) fn quantities_of(resources: Option<&ResourceRequirements>) -> ContainerQuantities {
     let limits = resources.and_then(|resources| resources.limits.as_ref());
     let requests = resources.and_then(|resources| resources.requests.as_ref());
     let cpu_limit_millis = get(limits, "cpu").and_then(millis);
@@ -61,36 +65,63 @@ pub(crate) fn of_container(spec: &PodSpec, container: &Container, node_memory: u
     }
 }
 
+/// What a pod asks of its node altogether.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) cpu_millis: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+/// The sum over what runs side by side, or the largest init container if that is more, and the overhead.
+pub(crate) fn requests(spec: &PodSpec) -> Requests {
+    let overhead = |name| get(spec.overhead.as_ref(), name);
+    let of = |pick| sum(spec, pick);
+    Requests {
+        cpu_millis: of(|q| q.cpu_request_millis) + overhead("cpu").and_then(millis).unwrap_or(0),
+        memory_bytes: of(|q| q.memory_request) + overhead("memory").and_then(units).unwrap_or(0),
+    }
+}
+
+/// One amount of all containers that run side by side, at its highest.
+fn sum(spec: &PodSpec, pick: fn(ContainerQuantities) -> Option<u64>) -> u64 {
+    let (mut sidecars, mut peak) = (0_u64, 0_u64);
+    for container in spec.init_containers.iter().flatten() {
+        let own = pick(quantities(container)).unwrap_or(0);
+        if Role::of_init(container) == Role::Sidecar {
+            sidecars = sidecars.saturating_add(own);
+        } else {
+            peak = peak.max(sidecars.saturating_add(own));
+        }
+    }
+    let mains = spec.containers.iter().map(|c| pick(quantities(c)).unwrap_or(0));
+    mains.fold(sidecars, u64::saturating_add).max(peak)
+}
+
 /// Limits of the pod's parent cgroup: the sum over what runs side by side, or the largest init
 /// container if that is more. A limit exists only if every container has one.
 pub(crate) fn of_pod(spec: &PodSpec) -> Resources {
-    let mains = || spec.containers.iter();
-    let inits = || spec.init_containers.iter().flatten();
-    let sum = |pick: fn(ContainerQuantities) -> Option<u64>| -> u64 {
-        let mut sidecars = 0_u64;
-        let mut peak = 0_u64;
-        for container in inits() {
-            let own = pick(quantities(container)).unwrap_or(0);
-            if Role::of_init(container) == Role::Sidecar {
-                sidecars = sidecars.saturating_add(own);
-            } else {
-                peak = peak.max(sidecars.saturating_add(own));
-            }
-        }
-        let running: u64 =
-            mains().map(|c| pick(quantities(c)).unwrap_or(0)).fold(sidecars, u64::saturating_add);
-        running.max(peak)
-    };
+    let all = || spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let bounded = |pick: fn(ContainerQuantities) -> Option<u64>| -> Option<u64> {
-        let all =
-            mains().chain(inits()).all(|c| pick(quantities(c)).is_some_and(|limit| limit > 0));
-        all.then(|| sum(pick))
+        let every = all().all(|c| pick(quantities(c)).is_some_and(|limit| limit > 0));
+        every.then(|| sum(spec, pick))
     };
     Resources {
-        cpu_request_millis: Some(sum(|q| q.cpu_request_millis)),
+        cpu_request_millis: Some(sum(spec, |q| q.cpu_request_millis)),
         cpu_limit_millis: bounded(|q| q.cpu_limit_millis),
         memory_limit_bytes: bounded(|q| q.memory_limit),
         pids_limit: None,
+        oom_score_adj: None,
+    }
+}
+
+/// Of each limit the larger one; none if one of the two has none.
+pub(crate) fn larger(one: &Resources, other: &Resources) -> Resources {
+    let max = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.max(b));
+    Resources {
+        cpu_request_millis: max(one.cpu_request_millis, other.cpu_request_millis),
+        cpu_limit_millis: max(one.cpu_limit_millis, other.cpu_limit_millis),
+        memory_limit_bytes: max(one.memory_limit_bytes, other.memory_limit_bytes),
+        pids_limit: max(one.pids_limit, other.pids_limit),
         oom_score_adj: None,
     }
 }
@@ -146,6 +177,30 @@ mod tests {
             Some(5100),
             "the init container beside its sidecar is the peak"
         );
+    }
+
+    #[test]
+    fn the_larger_of_two() {
+        let of = |cpu, memory| Resources {
+            cpu_limit_millis: cpu,
+            memory_limit_bytes: memory,
+            ..Resources::default()
+        };
+        assert_eq!(larger(&of(Some(1), Some(9)), &of(Some(2), Some(8))), of(Some(2), Some(9)));
+        assert_eq!(larger(&of(None, Some(9)), &of(Some(2), None)), of(None, None));
+    }
+
+    #[test]
+    fn requests_of_a_pod() {
+        let spec = spec(json!({
+            "overhead": {"cpu": "10m", "memory": "1"},
+            "initContainers": [{"name": "i", "resources": {"requests": {"cpu": "2"}}}],
+            "containers": [
+                {"name": "a", "resources": {"requests": {"cpu": "1", "memory": "1Ki"}}},
+                {"name": "b", "resources": {"limits": {"memory": "2Ki"}}}
+            ]
+        }));
+        assert_eq!(requests(&spec), Requests { cpu_millis: 2010, memory_bytes: 3073 });
     }
 
     #[test]

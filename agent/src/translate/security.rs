@@ -68,7 +68,9 @@ pub(crate) fn user(
         groups.extend(number("supplementalGroups", Some(group))?);
     }
     groups.dedup();
-    Ok(UserSpec { uid, gid, supplementary_gids: groups, must_be_non_root: non_root })
+    let strict_groups = of_pod.supplemental_groups_policy.as_deref() == Some("Strict");
+    let supplementary_gids = groups;
+    Ok(UserSpec { uid, gid, supplementary_gids, strict_groups, must_be_non_root: non_root })
 }
 
 /// Capabilities, seccomp and friends of a container.
@@ -163,7 +165,8 @@ mod tests {
     #[test]
     fn container_wins_over_pod() {
         let (p, c) = pod(
-            json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 5, "supplementalGroups": [3, 4]}),
+            json!({"runAsUser": 1, "runAsGroup": 2, "fsGroup": 5, "supplementalGroups": [3, 4],
+                "supplementalGroupsPolicy": "Strict"}),
             json!({"runAsUser": 9}),
         );
         let user = user(&p, &c, "").unwrap();
@@ -173,6 +176,7 @@ mod tests {
                 uid: Some(9),
                 gid: Some(2),
                 supplementary_gids: vec![3, 4, 5],
+                strict_groups: true,
                 must_be_non_root: false
             }
         );

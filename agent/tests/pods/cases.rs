@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::{requests, tokens};
+use crate::{requests, running, tokens};
 
 type Case = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
 
@@ -35,6 +35,12 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("what_cannot_be_done_is_refused", || Box::pin(requests::refused())),
     ("tokens_of_accounts_are_in_volumes", || Box::pin(tokens::projected())),
     ("a_failure_is_told_by_the_log", || Box::pin(requests::fallback_to_logs())),
+    ("containers_are_resized", || Box::pin(running::resize())),
+    ("memory_in_use_is_not_taken_away", || Box::pin(running::shrink_below_use())),
+    ("ephemeral_containers_look_into_a_pod", || Box::pin(running::ephemeral())),
+    ("statuses_say_what_a_container_has", || Box::pin(running::statuses())),
+    ("host_ports_lead_into_the_pod", || Box::pin(running::host_ports())),
+    ("safe_sysctls_are_set_and_others_refused", || Box::pin(running::sysctls())),
 ];
 
 pub(crate) fn phase(pod: &Value, phase: &str) -> bool {

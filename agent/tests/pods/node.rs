@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long anything may take; the machine may be busy with compiling.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running agent: what stops it, its end, and the runtime it drives.
 type Agent = (CancellationToken, JoinHandle<Result<(), agent::Error>>, Runtime);
@@ -72,6 +72,7 @@ impl Node {
             node_taints: Vec::new(),
             node_ip: Ipv4Addr::LOCALHOST.into(),
             network: self.network.clone(),
+            routes: false,
             cluster_dns: vec!["10.96.0.10".parse()?],
             cluster_domain: "cluster.local".into(),
             data_dir: self.dir.path().join("agent"),
@@ -80,7 +81,8 @@ impl Node {
                 certificate_pem: identity.certificate_pem,
                 key_pem: identity.key_pem,
                 client_ca_pem: self.authority.ca_pem().to_owned(),
-            },
+            }
+            .for_good(),
             capacity: Capacity::default(),
             pod_pids_limit: None,
             api_server: None,
@@ -242,6 +244,23 @@ impl Node {
         }
     }
 
+    /// Waits until the pod has events of all these reasons; gives all that it has.
+    pub(crate) async fn until_events(&self, name: &str, reasons: &[&str]) -> Result<Vec<String>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.events(name).await?;
+            let has =
+                |reason: &&str| events.iter().any(|event| event.split(':').next() == Some(*reason));
+            if reasons.iter().all(has) {
+                return Ok(events);
+            }
+            if Instant::now() > deadline {
+                bail!("not all of {reasons:?} of pod {name} are in {events:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Waits for the last sandbox to go.
     pub(crate) async fn until_no_sandbox(&self) {
         let deadline = Instant::now() + PATIENCE;
@@ -301,7 +320,8 @@ impl Node {
     }
 }
 
-fn cgroup_root() -> String {
+/// The cgroup above the sandboxes of this process.
+pub(crate) fn cgroup_root() -> String {
     format!("wharf-test-{}", std::process::id())
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::definition;
 use super::form::Form;
+use crate::schema::descriptions::{API_VERSION, KIND, METADATA};
 
 /// The words for combined schemas: unknown to version 2, and of no use for the shape of objects.
 const COMBINED: [&str; 4] = ["allOf", "anyOf", "oneOf", "not"];
@@ -92,9 +93,10 @@ fn without_nullable(schema: &mut Map<String, Value>) {
 
 fn add_type_and_metadata(schema: &mut Map<String, Value>, form: Form) {
     let properties = schema.entry("properties").or_insert_with(|| json!({}));
-    properties["apiVersion"] = json!({"type": "string"});
-    properties["kind"] = json!({"type": "string"});
-    properties["metadata"] = form.reference(&definition::of_type("meta.v1.ObjectMeta"));
+    properties["apiVersion"] = json!({"type": "string", "description": API_VERSION});
+    properties["kind"] = json!({"type": "string", "description": KIND});
+    let metadata = form.reference(&definition::of_type("meta.v1.ObjectMeta"));
+    properties["metadata"] = form.described(metadata, METADATA);
 }
 
 #[cfg(test)]
@@ -114,9 +116,10 @@ mod tests {
         assert_eq!(
             of_kind(Some(schema), Form::V3)["properties"],
             json!({
-                "apiVersion": {"type": "string"}, "kind": {"type": "string"},
-                "metadata": {"$ref":
-                    "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
+                "apiVersion": {"type": "string", "description": API_VERSION},
+                "kind": {"type": "string", "description": KIND},
+                "metadata": {"description": METADATA, "allOf": [{"$ref":
+                    "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},
                 "spec": {"type": "object"},
             })
         );
@@ -163,7 +166,7 @@ mod tests {
     fn embedded_objects_have_kinds_too() {
         let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true});
         let shown = spec(embedded.clone(), Form::V3);
-        assert!(shown["properties"]["metadata"]["$ref"].is_string());
+        assert!(shown["properties"]["metadata"]["allOf"][0]["$ref"].is_string());
         assert_eq!(shown["required"], json!(["apiVersion", "kind"]));
         let mut open = embedded;
         open[PRESERVE] = true.into();

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::form::Form;
 use super::{Source, custom, definition, schema};
 use crate::resources::{Resource, Verb};
+use crate::schema::base_name;
+use crate::schema::descriptions::{API_VERSION, Descriptions, KIND, LIST_METADATA};
 
 /// What requests and answers of every group speak of.
 const COMMON: [&str; 5] = [
@@ -23,6 +25,7 @@ type Kind<'a> = (&'a str, &'a str, String);
 /// The definitions of a document, by name.
 pub(super) struct Definitions<'a> {
     source: Source<'a>,
+    descriptions: Descriptions,
     entries: BTreeMap<String, Entry<'a>>,
     kinds: BTreeMap<String, BTreeSet<Kind<'a>>>,
 }
@@ -39,7 +42,12 @@ enum Entry<'a> {
 impl<'a> Definitions<'a> {
     /// All that these rows name, directly and through others.
     pub(super) fn of(source: Source<'a>, rows: &[&'a Resource]) -> Definitions<'a> {
-        let mut all = Definitions { source, entries: BTreeMap::new(), kinds: BTreeMap::new() };
+        let mut all = Definitions {
+            source,
+            descriptions: Descriptions::read(),
+            entries: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+        };
         for name in COMMON {
             all.add_type(name);
         }
@@ -100,7 +108,7 @@ impl<'a> Definitions<'a> {
 
     fn show(&self, name: &str, entry: &Entry<'a>, form: Form) -> Value {
         let mut shown = match entry {
-            Entry::Type(name) => schema::of_type(name, form),
+            Entry::Type(name) => schema::of_type(name, form, &self.descriptions),
             Entry::List(item) => list_of(item, form),
             Entry::Custom(row) => custom::of_kind((self.source.custom)(row), form),
         };
@@ -117,12 +125,18 @@ impl<'a> Definitions<'a> {
 fn list_of(item: &str, form: Form) -> Value {
     json!({
         "type": "object",
+        "description": format!("A list of objects of kind {}.", base_name(item)),
         "required": ["items"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "items": {"type": "array", "items": form.reference(item)},
-            "kind": {"type": "string"},
-            "metadata": form.reference(&definition::of_type("meta.v1.ListMeta")),
+            "apiVersion": {"type": "string", "description": API_VERSION},
+            "items": {
+                "type": "array", "items": form.reference(item), "description": "The objects.",
+            },
+            "kind": {"type": "string", "description": KIND},
+            "metadata": form.described(
+                form.reference(&definition::of_type("meta.v1.ListMeta")),
+                LIST_METADATA,
+            ),
         },
     })
 }

@@ -21,17 +21,22 @@ impl Form {
         json!({"$ref": format!("#/{place}/{definition}")})
     }
 
-    /// A schema with extensions beside it. OpenAPI 3.0 ignores what stands beside a `$ref`, so
+    /// A schema that says what it is for.
+    pub(super) fn described(self, schema: Value, description: &str) -> Value {
+        self.extended(schema, Map::from_iter([("description".to_owned(), description.into())]))
+    }
+
+    /// A schema with more words beside it, such as extensions. OpenAPI 3.0 ignores what stands beside a `$ref`, so
     /// there the reference moves into an `allOf`; clients of version 2 expect it where it is.
-    pub(super) fn extended(self, schema: Value, extensions: Map<String, Value>) -> Value {
-        if extensions.is_empty() {
+    pub(super) fn extended(self, schema: Value, beside: Map<String, Value>) -> Value {
+        if beside.is_empty() {
             return schema;
         }
         let mut fields = match schema {
             Value::Object(fields) if self == Self::V2 || !fields.contains_key("$ref") => fields,
             other => Map::from_iter([("allOf".to_owned(), Value::Array(vec![other]))]),
         };
-        fields.extend(extensions);
+        fields.extend(beside);
         Value::Object(fields)
     }
 }

@@ -4,18 +4,29 @@ use serde_json::{Map, Value, json};
 
 use super::definition;
 use super::form::Form;
-use crate::schema::{Field, ListType, Shape, type_named};
+use crate::schema::descriptions::Descriptions;
+use crate::schema::{Field, ListType, Shape, Type, type_named};
 
 /// A type's schema. Types that [`crate::schema`] does not list are those with a JSON form of their
 /// own.
-pub(super) fn of_type(name: &str, form: Form) -> Value {
-    let Some(of) = type_named(name) else { return leaf(name, form) };
+pub(super) fn of_type(name: &'static str, form: Form, descriptions: &Descriptions) -> Value {
+    let mut schema = match type_named(name) {
+        Some(of) => of_object(name, of, form, descriptions),
+        None => leaf(name, form),
+    };
+    if let Some(description) = descriptions.of_type(name) {
+        schema["description"] = description.into();
+    }
+    schema
+}
+
+fn of_object(name: &'static str, of: &Type, form: Form, descriptions: &Descriptions) -> Value {
     // Kubernetes requires the metadata of no kind, though it always writes it.
     let is_kind = of.fields.contains_key("kind") && of.fields.contains_key("metadata");
     let mut properties = Map::new();
     let mut required = Vec::new();
     for (field_name, field) in &of.fields {
-        let shown = of_field(name, field_name, field, form);
+        let shown = of_field(name, field_name, field, form, descriptions);
         properties.insert((*field_name).to_owned(), shown);
         if field.always && !(is_kind && *field_name == "metadata") {
             required.push(*field_name);
@@ -48,9 +59,19 @@ pub(super) fn named_by(name: &str) -> Vec<&'static str> {
     named
 }
 
-fn of_field(type_name: &str, name: &str, field: &Field, form: Form) -> Value {
+fn of_field(
+    type_name: &'static str,
+    name: &'static str,
+    field: &Field,
+    form: Form,
+    descriptions: &Descriptions,
+) -> Value {
     let schema = of_shape(&field.shape, opaque(type_name, name, field), form);
-    form.extended(schema, extensions(field))
+    let mut beside = extensions(field);
+    if let Some(description) = descriptions.of_field(type_name, name) {
+        beside.insert("description".to_owned(), description.into());
+    }
+    form.extended(schema, beside)
 }
 
 fn of_shape(shape: &Shape, opaque: &'static str, form: Form) -> Value {
@@ -159,13 +180,24 @@ fn extensions(field: &Field) -> Map<String, Value> {
 mod tests {
     use super::*;
 
+    fn of_type(name: &'static str, form: Form) -> Value {
+        super::of_type(name, form, &Descriptions::read())
+    }
+
+    /// A field without its description.
+    fn field(of: &Value, name: &str) -> Value {
+        let mut field = of["properties"][name].clone();
+        let description = field.as_object_mut().and_then(|field| field.remove("description"));
+        assert!(description.is_some_and(|text| text.is_string()), "{name} has no description");
+        field
+    }
+
     #[test]
     fn fields_say_how_they_merge() {
         let spec = of_type("core.v1.PodSpec", Form::V3);
-        let containers = &spec["properties"]["containers"];
         assert_eq!(
-            containers,
-            &json!({
+            field(&spec, "containers"),
+            json!({
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"},
                 "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
@@ -181,14 +213,16 @@ mod tests {
     #[test]
     fn references_and_what_is_beside_them() {
         let of = |form| of_type("apps.v1.DeploymentSpec", form)["properties"]["strategy"].clone();
+        let says = "How old pods are replaced by new ones.";
         let name = "io.k8s.api.apps.v1.DeploymentStrategy";
         assert_eq!(
             of(Form::V2),
-            json!({"$ref": format!("#/definitions/{name}"), "x-kubernetes-patch-strategy": "retainKeys"})
+            json!({"$ref": format!("#/definitions/{name}"), "description": says,
+                "x-kubernetes-patch-strategy": "retainKeys"})
         );
         assert_eq!(
             of(Form::V3),
-            json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}],
+            json!({"allOf": [{"$ref": format!("#/components/schemas/{name}")}], "description": says,
                 "x-kubernetes-patch-strategy": "retainKeys"})
         );
     }
@@ -196,13 +230,10 @@ mod tests {
     #[test]
     fn scalars_have_formats() {
         let deployment = of_type("apps.v1.DeploymentSpec", Form::V3);
-        assert_eq!(
-            deployment["properties"]["replicas"],
-            json!({"type": "integer", "format": "int32"})
-        );
+        assert_eq!(field(&deployment, "replicas"), json!({"type": "integer", "format": "int32"}));
         let secret = of_type("core.v1.Secret", Form::V3);
         assert_eq!(
-            secret["properties"]["data"],
+            field(&secret, "data"),
             json!({"type": "object", "additionalProperties": {"type": "string", "format": "byte"}})
         );
         assert_eq!(secret.get("required"), None);
@@ -233,7 +264,8 @@ mod tests {
             let schema = of_type(type_name, Form::V3);
             let name = definition::of_type(want);
             let reference = format!("#/components/schemas/{name}");
-            assert_eq!(schema["properties"][field]["$ref"], reference, "{type_name}.{field}");
+            let shown = &schema["properties"][field]["allOf"][0]["$ref"];
+            assert_eq!(shown, &reference, "{type_name}.{field}");
             assert!(named_by(type_name).contains(&want), "{type_name}.{field}");
         }
     }

@@ -108,6 +108,7 @@ fn every_kind_has_a_definition_with_its_name() {
         let v3 = v3(&row.group, &row.version);
         let name = definition::of_row(row);
         for schema in [&v2["definitions"][&name], &v3["components"]["schemas"][&name]] {
+            assert!(schema["description"].is_string(), "{name}");
             let kinds = schema["x-kubernetes-group-version-kind"].as_array().expect("kinds");
             assert!(kinds.contains(&kind), "{name}");
             assert_eq!(schema["properties"]["kind"]["type"], "string", "{name}");
@@ -215,4 +216,23 @@ fn the_protobuf_form_has_all_paths_and_definitions() {
     assert_eq!(fields(pod, 19), [b"containers"]);
     let properties = &json["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"];
     assert_eq!(names(fields(pod, 25)[0], 1), keys(properties));
+}
+
+#[test]
+fn everything_says_what_it_is_for() {
+    for (name, document) in documents() {
+        let definitions = match document.get("definitions") {
+            Some(definitions) => definitions,
+            None => &document["components"]["schemas"],
+        };
+        for (definition, schema) in definitions.as_object().expect("definitions") {
+            assert!(schema["description"].is_string(), "{name}: {definition}");
+            for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(schema["description"].is_string(), "{name}: {definition}.{field}");
+                // OpenAPI 3.0 ignores what stands beside a reference.
+                let alone = name == "v2" || schema.get("$ref").is_none();
+                assert!(alone, "{name}: {definition}.{field}");
+            }
+        }
+    }
 }

@@ -88,7 +88,7 @@ fn limited_resources_must_be_named() {
     let pod = json!({"spec": {"containers": [needs("a", json!({"cpu": "1"}), json!({})),
         needs("b", json!({}), json!({"memory": "1"}))]}});
     for (names, want) in [
-        (vec!["pods"], ""),
+        (vec!["pods", "ephemeral-storage", "requests.nvidia.com/gpu"], ""),
         (vec!["cpu"], "must specify cpu for: b"),
         (
             vec!["limits.memory", "requests.cpu"],

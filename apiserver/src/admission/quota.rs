@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use api::quota::{self, Amounts, amounts};
 use api::status::Status;
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::refuse;
@@ -42,12 +43,37 @@ impl Quotas {
 /// A quota by name, and what it is to pay.
 type Bill = (String, Amounts);
 
+/// Whether a change of a part of an object may cost more: that of a Service or a claim, and the resize of
+/// a pod.
+pub(crate) fn counts_change(target: &Target, part: Part) -> bool {
+    let row = &target.resource;
+    let plurals: &[&str] = match part {
+        Part::Main => &["services", "persistentvolumeclaims"],
+        Part::Status => &["persistentvolumeclaims"],
+        Part::Subresource("resize") => &["pods"],
+        _ => &[],
+    };
+    row.group.is_empty() && plurals.contains(&&*row.plural)
+}
+
 /// Takes what a new or changed object costs more than before from the quotas that cover it. `old`
 /// is null for a new object.
 ///
+/// Boxed, because a quota is changed as any object is, and a change may be charged.
+///
 /// # Errors
 /// 403 for what exceeds a quota or does not say what the quota needs to know, and the store's.
-pub(crate) async fn charge(
+pub(crate) fn charge<'a>(
+    context: &'a Context,
+    target: &'a Target,
+    new: &'a Value,
+    old: &'a Value,
+    dry_run: bool,
+) -> BoxFuture<'a, Result<(), Status>> {
+    Box::pin(pay(context, target, new, old, dry_run))
+}
+
+async fn pay(
     context: &Context,
     target: &Target,
     new: &Value,

@@ -62,7 +62,8 @@ pub(super) async fn apply(
         }
         may_create(context, target, request)?;
         check_uid(target, &config)?;
-        let object = merge(&Value::Null)?;
+        let mut object = merge(&Value::Null)?;
+        api::meta::remove(&mut object["metadata"], "resourceVersion");
         match create::new(context, target, object, &request.user, write).await {
             Ok((bytes, object)) => {
                 let answer = json_bytes(StatusCode::CREATED, bytes);

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::dispatch::Target;
 use crate::request::options::ListOptions;
 use crate::request::{Request, negotiate};
-use crate::response::{Answer, Handled, json as answer, with_warnings};
+use crate::response::{Handled, json as answer};
 
 /// The store.
 const STORE: &str = "etcd-0";
@@ -34,7 +34,7 @@ pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -
             status
         }
     };
-    Ok(warned(target, &shown))
+    Ok(answer(StatusCode::OK, &shown))
 }
 
 /// All of them.
@@ -55,11 +55,7 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
             "kind": target.resource.list_kind(), "apiVersion": "v1", "metadata": {}, "items": all,
         }),
     };
-    Ok(warned(target, &shown))
-}
-
-fn warned(target: &Target, shown: &Value) -> Answer {
-    with_warnings(answer(StatusCode::OK, shown), &[target.resource.deprecation.to_string()])
+    Ok(answer(StatusCode::OK, &shown))
 }
 
 async fn statuses(context: &Context) -> Vec<Value> {

@@ -35,7 +35,8 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
 /// Admits, completes, checks and stores a decoded object. Returns what a client is shown.
 ///
 /// # Errors
-/// 409 if it exists, and whatever admission and the strategy refuse.
+/// 409 if it exists, 500 (as Kubernetes) if it has a resourceVersion, and whatever admission and the
+/// strategy refuse.
 pub(crate) async fn new(
     context: &Context,
     target: &Target,
@@ -49,6 +50,8 @@ pub(crate) async fn new(
     let uid = uuid();
     let now = now();
     let dry_run = write.dry_run();
+    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    let has_version = version.parse::<u64>().is_ok_and(|version| version != 0);
     admission::namespace(context, target, &object).await?;
     admission::by_node(target, Part::Main, (&object, &Value::Null), user)?;
     // What admission and the strategy add belongs to nobody.
@@ -65,6 +68,10 @@ pub(crate) async fn new(
         admission::requester(target, &mut object, user);
         escalation::check(context, target, &object, &Value::Null, user)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if has_version && !dry_run {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Status::unclassified(message));
+        }
         if last.is_empty() {
             // Another name costs no more.
             admission::quota::charge(context, target, &object, &Value::Null, dry_run).await?;

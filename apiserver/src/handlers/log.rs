@@ -4,9 +4,11 @@
 //! proves itself with its client certificate and trusts the cluster CA. The body is passed on as it
 //! comes, for as long as both ends like.
 
+mod options;
+
 use std::time::Duration;
 
-use api::status::Status;
+use api::status::{Details, Status};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::Value;
@@ -32,14 +34,9 @@ const PARAMETERS: &[&str] = &[
     "stream",
 ];
 
-/// Those of them that are numbers.
-const NUMBERS: &[&str] = &["sinceSeconds", "tailLines", "limitBytes"];
-
 /// Relays the log of a container.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
-    for parameter in NUMBERS {
-        target.query.number(parameter)?;
-    }
+    options::check(&target.query, &target.name)?;
     let pod = fresh(context, target).await?.encoded().parse();
     let container = container(target, &pod)?;
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
@@ -48,7 +45,7 @@ pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Hand
         return Ok(text(StatusCode::NO_CONTENT, Bytes::new()));
     }
     let uri = kubelet_uri(context, target, node, &container)?;
-    relay(context, node, uri).await
+    relay(context, target, node, uri).await
 }
 
 /// The container whose log is wanted: the named one, or the only one.
@@ -105,7 +102,7 @@ fn kubelet_uri(
     uri.parse().map_err(|_| Status::bad_request("the log request makes no valid URL"))
 }
 
-async fn relay(context: &Context, node: &str, uri: Uri) -> Handled {
+async fn relay(context: &Context, target: &Target, node: &str, uri: Uri) -> Handled {
     let shown = uri.to_string();
     let mut request = http::Request::new(payload::empty());
     *request.uri_mut() = uri;
@@ -113,6 +110,9 @@ async fn relay(context: &Context, node: &str, uri: Uri) -> Handled {
         tracing::warn!(node, uri = shown, reason, "cannot reach the kubelet endpoint");
         Status::internal_error(format!("Get \"{shown}\": {reason}"))
     })?;
+    if response.status() == StatusCode::NOT_FOUND {
+        return Err(not_there(&target.name));
+    }
     if !response.status().is_success() {
         return Err(relay::refusal(response).await);
     }
@@ -122,4 +122,16 @@ async fn relay(context: &Context, node: &str, uri: Uri) -> Handled {
     let kind = kind.unwrap_or(HeaderValue::from_static("text/plain"));
     headers.insert(header::CONTENT_TYPE, kind);
     Ok(relay::answer(context, &Method::GET, StatusCode::OK, headers, body))
+}
+
+/// For a pod that its node does not know, not yet or no more. The gap in the message is where Kubernetes
+/// has no verb.
+fn not_there(name: &str) -> Status {
+    let details =
+        Details { name: name.to_owned(), kind: "pods/log".to_owned(), ..Details::default() };
+    Status {
+        message: format!("the server could not find the requested resource ( pods/log {name})"),
+        details: Some(Box::new(details)),
+        ..Status::path_not_found()
+    }
 }

@@ -4,6 +4,7 @@
 //! request that asks for another protocol (`Connection: Upgrade`) becomes, if the other side agrees, a
 //! connection whose bytes are copied without a look at them ([`splice`]).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use api::status::Status;
@@ -44,6 +45,9 @@ const KEPT: [HeaderName; 9] = [
     header::UPGRADE,
     header::AUTHORIZATION,
 ];
+
+/// Who asks, and through whom.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whom the impersonation headers begin with; they are for this server too.
 const IMPERSONATE: &str = "impersonate-";
@@ -112,6 +116,9 @@ impl Relay {
         if let Some(host) = host(request) {
             onward.headers_mut().insert(header::HOST, host);
         }
+        if let Some(peer) = request.peer {
+            forwarded_for(onward.headers_mut(), peer);
+        }
         change(onward.headers_mut());
         let mut response = self.send(onward, None).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -147,7 +154,7 @@ fn connector() -> HttpConnector {
 }
 
 /// Whether a request asks for another protocol.
-pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::CONNECTION).into_iter();
     let mut tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
     tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
@@ -176,6 +183,18 @@ pub(super) fn passed_on(from: &HeaderMap) -> HeaderMap {
         }
     }
     headers
+}
+
+/// Adds the caller's address to those that it says it asks for itself.
+fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
+    let earlier =
+        headers.get_all(FORWARDED_FOR).into_iter().filter_map(|value| value.to_str().ok());
+    let mut all: Vec<String> = earlier.map(str::to_owned).collect();
+    all.push(peer.to_string());
+    // Addresses and what came in a header fit into one.
+    if let Ok(all) = HeaderValue::from_str(&all.join(", ")) {
+        headers.insert(FORWARDED_FOR, all);
+    }
 }
 
 /// Whom the caller means to talk with.
@@ -208,9 +227,18 @@ pub(super) fn answer(
 /// What a kubelet endpoint's refusal says, as a Status: it answers in plain text.
 pub(super) async fn refusal(response: http::Response<hyper::body::Incoming>) -> Status {
     let status = response.status();
+    as_status(status, words(response).await)
+}
+
+/// The text of a kubelet endpoint's refusal.
+pub(super) async fn words(response: http::Response<hyper::body::Incoming>) -> String {
     let body = http_body_util::Limited::new(response.into_body(), LONGEST_REFUSAL).collect().await;
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let message = String::from_utf8_lossy(&body).trim().to_owned();
+    String::from_utf8_lossy(&body).trim().to_owned()
+}
+
+/// A kubelet endpoint's refusal as a Status.
+pub(super) fn as_status(status: StatusCode, message: String) -> Status {
     match status {
         StatusCode::BAD_REQUEST => Status::bad_request(message),
         _ => Status::internal_error(message),
@@ -311,5 +339,16 @@ mod tests {
         let plain = onward_headers(&from, false);
         assert_eq!(names(&plain), ["accept", "accept", "content-length", "sec-websocket-key"]);
         assert!(!wants_upgrade(&plain));
+    }
+
+    #[test]
+    fn the_caller_is_named() {
+        let mut headers = HeaderMap::new();
+        forwarded_for(&mut headers, [192, 0, 2, 1].into());
+        assert_eq!(headers[FORWARDED_FOR], "192.0.2.1");
+        headers.append(FORWARDED_FOR, HeaderValue::from_static("10.0.0.1"));
+        forwarded_for(&mut headers, "fd00::1".parse().unwrap());
+        let all: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+        assert_eq!(all, ["192.0.2.1, 10.0.0.1, fd00::1"]);
     }
 }

@@ -4,17 +4,17 @@
 //! permitted and led to the right place. Source: `pkg/registry/core/pod/rest/subresources.go`.
 
 use api::status::Status;
-use http::{Method, Uri, header};
+use http::{Method, StatusCode, Uri, header};
 use serde_json::Value;
 
-use super::relay::{Passed, refusal, wants_upgrade};
+use super::relay::{self, Passed, wants_upgrade};
 use super::{fresh, kubelet};
 use crate::authz::{Attributes, authorize};
 use crate::context::Context;
 use crate::dispatch::Target;
 use crate::request::Request;
 use crate::request::options::values;
-use crate::response::Handled;
+use crate::response::{self, Handled};
 
 /// A flag of the request and the kubelet's name for it.
 const STREAMS: [(&str, &str); 4] =
@@ -57,12 +57,29 @@ pub(super) async fn connect(
     });
     match passed.await {
         Ok(Passed::Upgraded(answer)) => Ok(answer),
-        Ok(Passed::Answered(response)) => Err(refusal(response).await),
+        Ok(Passed::Answered(response)) => refused(response).await,
         Err(reason) => {
             tracing::warn!(node, reason, "cannot reach the kubelet endpoint");
             Err(Status::unclassified(format!("error dialing backend: {reason}")))
         }
     }
+}
+
+/// The node's refusal in its own words, which clients show.
+///
+/// kubectl first tries to read them as a Status, in YAML, too: a text with a colon in it is a map to
+/// YAML, and of that nothing would be shown. So it becomes a Status here.
+async fn refused(response: http::Response<hyper::body::Incoming>) -> Handled {
+    let status = response.status();
+    if status < StatusCode::BAD_REQUEST {
+        let message = format!("invalid upgrade response: status code {}", status.as_u16());
+        return Err(Status::unclassified(message));
+    }
+    let words = relay::words(response).await;
+    if words.contains(": ") {
+        return Err(relay::as_status(status, words));
+    }
+    Ok(response::text(status, words))
 }
 
 /// WebSockets begin with a GET, but to be permitted to look is not enough for what follows.

@@ -1,5 +1,6 @@
 //! The IPAddress of every address that a Service has. Who has an address is decided by the claims
-//! of [`allocation`](crate::allocation); these objects show it.
+//! of [`allocation`](crate::allocation); these objects show it. Those that somebody has made by hand are
+//! left alone, and their addresses are given to no Service.
 //! Source: k8s.io/kubernetes/pkg/registry/core/service/ipallocator.
 
 use std::collections::{BTreeMap, HashMap};
@@ -93,12 +94,16 @@ fn object(address: &str, service: &str) -> Value {
     })
 }
 
+/// Whether an object follows from a Service, and is not somebody's own.
+pub(crate) fn is_kept(have: &Value) -> bool {
+    have["metadata"]["labels"][MANAGED_BY] == ALLOCATOR
+}
+
 /// Whether an object is of this Service, or somebody's own, which is left alone.
 fn is_of(have: &Value, service: &str) -> bool {
     let parent = &have["spec"]["parentRef"];
     let text = |field: &str| parent[field].as_str().unwrap_or_default();
-    have["metadata"]["labels"][MANAGED_BY] != ALLOCATOR
-        || format!("{}/{}", text("namespace"), text("name")) == service
+    !is_kept(have) || format!("{}/{}", text("namespace"), text("name")) == service
 }
 
 #[cfg(test)]

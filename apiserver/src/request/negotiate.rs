@@ -174,6 +174,23 @@ pub(crate) fn no_protobuf() -> Status {
     Status::unsupported_media_type(&READS[..2])
 }
 
+/// Whether JSON is to be shown with a field per line: as the query says (`pretty=true`), or the Accept
+/// header (`application/json;pretty=1`), else for what people read with. `agent`: the User-Agent.
+/// Source: k8s.io/apiserver/pkg/endpoints/handlers/negotiation.
+pub(crate) fn is_pretty(query: &str, accept: Option<&str>, agent: Option<&str>) -> bool {
+    if accept.is_some_and(|accept| accept.split([',', ';']).any(|part| part.trim() == "pretty=1")) {
+        return true;
+    }
+    let mut said = query.split('&').filter_map(|pair| pair.strip_prefix("pretty="));
+    match said.next().unwrap_or_default() {
+        "" => {
+            let agent = agent.unwrap_or_default();
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))
+        }
+        said => matches!(said, "1" | "t" | "T" | "TRUE" | "true" | "True"),
+    }
+}
+
 /// Whether the client takes gzip.
 pub(crate) fn accepts_gzip(accept_encoding: Option<&str>) -> bool {
     accept_encoding.is_some_and(|accepted| {
@@ -253,6 +270,27 @@ mod tests {
                 let got = accepted(accept, protobuf).map(|got| (got.form, got.media));
                 assert_eq!(got.map_err(|status| status.code), want, "{accept:?} {protobuf}");
             }
+        }
+    }
+
+    #[test]
+    fn people_get_lines() {
+        for (query, accept, agent, want) in [
+            ("", None, None, false),
+            ("", None, Some("kubectl/v1.36.2 (linux/amd64)"), false),
+            ("", None, Some("curl/8.5.0"), true),
+            ("", None, Some("Wget/1.21"), true),
+            ("", None, Some("Mozilla/5.0 (X11)"), true),
+            ("limit=1&pretty=false", None, Some("curl/8.5.0"), false),
+            ("pretty=0", None, Some("curl/8.5.0"), false),
+            ("pretty=", None, Some("curl/8.5.0"), true),
+            ("pretty=true", None, None, true),
+            ("a=b&pretty=1", Some("application/json"), None, true),
+            ("pretty=yes", None, None, false),
+            ("", Some("application/json;pretty=1"), None, true),
+            ("", Some("application/json; pretty=0"), None, false),
+        ] {
+            assert_eq!(is_pretty(query, accept, agent), want, "{query} {accept:?} {agent:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
@@ -18,6 +19,9 @@ const FORGOTTEN: usize = 16 * 1024 * 1024;
 
 /// How long a client may take to send a body (as kube-apiserver's --request-timeout).
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an answer may wait for the rest of a body that nobody wants.
+const REST: Duration = Duration::from_secs(5);
 
 /// Reads the whole body.
 ///
@@ -38,7 +42,7 @@ async fn read_patiently(request: &mut Request) -> Result<Bytes, Status> {
     if declared > LIMIT as u64 {
         // Who asks first sends nothing until told to.
         if request.header(http::header::EXPECT).is_none() {
-            forget(&mut request.take_body()).await;
+            forget(&mut request.take_body(), FORGOTTEN).await;
         }
         return Err(Status::too_large(LIMIT));
     }
@@ -51,7 +55,7 @@ async fn read_patiently(request: &mut Request) -> Result<Bytes, Status> {
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > LIMIT {
-            forget(&mut body).await;
+            forget(&mut body, FORGOTTEN).await;
             return Err(Status::too_large(LIMIT));
         }
         // Most bodies are one frame, which needs no copy.
@@ -66,9 +70,19 @@ async fn read_patiently(request: &mut Request) -> Result<Bytes, Status> {
     Ok(first.unwrap_or_else(|| whole.freeze()))
 }
 
-/// Reads on to the end, or until [`FORGOTTEN`].
-async fn forget(body: &mut Incoming) {
-    let mut left = FORGOTTEN;
+/// Reads what a handler has left of a body, up to [`LIMIT`]: a client that is answered while it still
+/// sends has its HTTP/2 stream reset or its connection closed, and may lose the answer over it.
+pub(crate) async fn read_rest(request: &mut Request) {
+    if request.body.get_mut().is_end_stream() || request.header(http::header::EXPECT).is_some() {
+        return;
+    }
+    // Who takes longer does without.
+    let _ = tokio::time::timeout(REST, forget(&mut request.take_body(), LIMIT)).await;
+}
+
+/// Reads on to the end, or over so many bytes.
+async fn forget(body: &mut Incoming, limit: usize) {
+    let mut left = limit;
     while let Some(Ok(frame)) = body.frame().await {
         let length = frame.data_ref().map_or(0, Bytes::len);
         let Some(less) = left.checked_sub(length) else { return };

@@ -4,6 +4,7 @@
 //! another), *asked* (HTTP/1.1 heads have a deadline each, HTTP/2 peers are pinged), *ending* (the
 //! server stops: requests are finished, a silent connection is not waited for).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Acceptor {
                         let cut = acceptor.cut.clone();
                         tokio::select! {
                             () = cut.cancelled() => {}
-                            () = acceptor.serve(stream) => {}
+                            () = acceptor.serve(stream, peer) => {}
                         }
                         drop(slot);
                     });
@@ -91,7 +92,7 @@ impl Acceptor {
         }
     }
 
-    async fn serve(self, stream: TcpStream) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         // Watch events are small and must not wait for more to come.
         let _ = stream.set_nodelay(true);
         let handshake = timeout(self.limits.handshake, self.tls.accept(stream));
@@ -117,7 +118,8 @@ impl Acceptor {
             let context = context.clone();
             let (parts, body) = request.into_parts();
             let body = body.map_err(BoxError::from).boxed_unsync();
-            let request = Request::new(parts, body, user.clone());
+            let mut request = Request::new(parts, body, user.clone());
+            request.peer = Some(peer.ip());
             async move { Ok::<_, std::convert::Infallible>(dispatch(context, request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::gzip::Gzip;
+use super::indent::{Indented, indent};
 use super::list_body::ListBody;
 use super::watch_body::WatchBody;
 use crate::request::BoxError;
@@ -20,6 +21,7 @@ enum Kind {
     List(Box<ListBody>),
     Watch(Box<WatchBody>),
     Relay(UnsyncBoxBody<Bytes, BoxError>),
+    Indented(Box<Indented>),
     Gzip(Box<Gzip>),
 }
 
@@ -50,6 +52,15 @@ impl Body {
         Body(Kind::Relay(body))
     }
 
+    /// The same JSON value with a field per line; a watch stays, and what is relayed.
+    pub(crate) fn indented(self) -> Body {
+        match self.0 {
+            Kind::Whole(Some(bytes)) => Body::whole(indent(&bytes)),
+            Kind::List(_) => Body(Kind::Indented(Box::new(Indented::new(self)))),
+            other => Body(other),
+        }
+    }
+
     /// The same body, compressed while it is sent.
     pub(crate) fn gzip(self) -> Body {
         Body(Kind::Gzip(Box::new(Gzip::new(self))))
@@ -72,9 +83,14 @@ impl Body {
         }
     }
 
-    /// Whether the body ends by itself and its length is known.
+    /// The length of a body that ends by itself, where that is known.
     pub(crate) fn known_length(&self) -> Option<u64> {
         http_body::Body::size_hint(self).exact()
+    }
+
+    /// The length that the body has at least, 0 for one that comes bit by bit.
+    pub(crate) fn least_length(&self) -> u64 {
+        http_body::Body::size_hint(self).lower()
     }
 }
 
@@ -91,6 +107,7 @@ impl http_body::Body for Body {
             Kind::List(list) => list.next_block(),
             Kind::Watch(watch) => ready!(watch.poll_next(context)),
             Kind::Relay(body) => return Pin::new(body).poll_frame(context),
+            Kind::Indented(indented) => return indented.poll_frame(context),
             Kind::Gzip(gzip) => return gzip.poll_frame(context),
         };
         Poll::Ready(block.map(|block| Ok(Frame::data(block))))
@@ -101,7 +118,7 @@ impl http_body::Body for Body {
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::List(list) => list.remaining() == 0,
             Kind::Relay(body) => body.is_end_stream(),
-            Kind::Watch(_) | Kind::Gzip(_) => false,
+            Kind::Watch(_) | Kind::Indented(_) | Kind::Gzip(_) => false,
         }
     }
 
@@ -110,6 +127,7 @@ impl http_body::Body for Body {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::List(list) => SizeHint::with_exact(list.remaining()),
             Kind::Relay(body) => body.size_hint(),
+            Kind::Indented(indented) => indented.size_hint(),
             Kind::Watch(_) | Kind::Gzip(_) => SizeHint::default(),
         }
     }
@@ -122,6 +140,7 @@ impl std::fmt::Debug for Body {
             Kind::List(_) => "list",
             Kind::Watch(_) => "watch",
             Kind::Relay(_) => "relay",
+            Kind::Indented(_) => "indented",
             Kind::Gzip(_) => "gzip",
         };
         out.debug_tuple("Body").field(&kind).finish()

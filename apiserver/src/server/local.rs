@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use api::discovery::KUBERNETES_VERSION;
 use bytes::Bytes;
+use http::header::{self, HeaderValue};
 use http_body_util::BodyExt as _;
 
 use super::body::Body;
@@ -22,6 +24,7 @@ use crate::user::User;
 pub struct LocalService {
     context: Arc<Context>,
     user: User,
+    agent: Option<HeaderValue>,
 }
 
 impl std::fmt::Debug for LocalService {
@@ -32,7 +35,16 @@ impl std::fmt::Debug for LocalService {
 
 impl LocalService {
     pub(super) fn new(context: Arc<Context>, user: User) -> LocalService {
-        LocalService { context, user }
+        LocalService { context, user, agent: None }
+    }
+
+    /// The same way in, for a component that is called `name`: requests without a User-Agent get
+    /// `name/VERSION`, and so what they write belongs to `name` in managedFields, as it does where the
+    /// component is a program of its own (`kube-scheduler`, `kubelet`).
+    #[must_use]
+    pub fn named(mut self, name: &str) -> LocalService {
+        self.agent = HeaderValue::from_str(&format!("{name}/{KUBERNETES_VERSION}")).ok();
+        self
     }
 }
 
@@ -51,7 +63,10 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let context = self.context.clone();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if let Some(agent) = &self.agent {
+            parts.headers.entry(header::USER_AGENT).or_insert_with(|| agent.clone());
+        }
         let body = body.map_err(Into::into).boxed_unsync();
         let request = Request::new(parts, body, self.user.clone());
         Box::pin(async move { Ok(dispatch(context, request).await.map(Body::unjoined)) })

@@ -177,6 +177,57 @@ async fn quotas_are_used_up() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_grows_is_charged_too() {
+    let server = TestServer::start().await;
+    let hard = json!({"services.loadbalancers": "1", "services.nodeports": "1",
+        "requests.storage": "2Gi", "requests.cpu": "1"});
+    make(&server, QUOTAS, json!({"metadata": {"name": "q"}, "spec": {"hard": hard}})).await;
+    let none = json!({"services.loadbalancers": "0", "services.nodeports": "0",
+        "requests.storage": "0", "requests.cpu": "0"});
+    let status = json!({"status": {"hard": hard, "used": none}});
+    server.merge(&format!("{QUOTAS}/q/status"), &status).await.expect(200);
+    server.get(QUOTAS).await.expect(200);
+    let used =
+        async || server.get(&format!("{QUOTAS}/q")).await.expect(200)["status"]["used"].clone();
+
+    let services = "/api/v1/namespaces/default/services";
+    for name in ["a", "b"] {
+        let service = json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}});
+        make(&server, services, service).await;
+    }
+    let balanced = json!({"spec": {"type": "LoadBalancer"}});
+    let dry = format!("{services}/a?dryRun=All");
+    server.merge(&dry, &balanced).await.expect(200);
+    assert_eq!(used().await["services.loadbalancers"], "0");
+    server.merge(&format!("{services}/a"), &balanced).await.expect(200);
+    assert_eq!(used().await["services.loadbalancers"], "1");
+    assert_eq!(used().await["services.nodeports"], "1");
+    // What costs no more is not charged again.
+    let labels = json!({"metadata": {"labels": {"x": "y"}}});
+    server.merge(&format!("{services}/a"), &labels).await.expect(200);
+    told(
+        server.merge(&format!("{services}/b"), &json!({"spec": {"type": "NodePort"}})).await,
+        "services \"b\" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: \
+         services.nodeports=1, limited: services.nodeports=1",
+    );
+
+    let resize = |amount: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": amount}}}]}});
+    make(&server, PODS, needing("p", json!({"requests": {"cpu": "500m"}}))).await;
+    let kind = "application/strategic-merge-patch+json";
+    let path = format!("{PODS}/p/resize");
+    let patch = async |amount: &str| {
+        server.client.send(Method::PATCH, &path, kind, resize(amount).to_string()).await
+    };
+    patch("800m").await.expect(200);
+    assert_eq!(used().await["requests.cpu"], "800m");
+    told(
+        patch("1500m").await,
+        "pods \"p\" is forbidden: exceeded quota: q, requested: requests.cpu=700m, used: \
+         requests.cpu=800m, limited: requests.cpu=1",
+    );
+}
+
 async fn decide(client: &HttpsClient, part: &str, body: &Value) -> crate::server::Answer {
     let path = format!("{REQUESTS}/r/{part}");
     client.send(Method::PATCH, &path, "application/merge-patch+json", body.to_string()).await

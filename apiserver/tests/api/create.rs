@@ -49,6 +49,34 @@ async fn a_dry_run_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_gives_is_not_for_clients_to_bring() {
+    let server = TestServer::start().await;
+    let mut body = config_map("new", "1");
+    body["metadata"]["resourceVersion"] = "7".into();
+    let status = server.post(MAPS, &body).await.expect(500);
+    let message = "resourceVersion should not be set on objects to be created";
+    assert_eq!((&status["message"], status.get("reason")), (&message.into(), None));
+    server.get(&format!("{MAPS}/new")).await.expect(404);
+    // What is wrong with the object is told first.
+    let mut wrong = body.clone();
+    wrong["metadata"]["name"] = "Not_A_Name".into();
+    server.post(MAPS, &wrong).await.expect(422);
+    server.post(&format!("{MAPS}?dryRun=All"), &body).await.expect(201);
+    let apply = format!("{MAPS}/applied?fieldManager=m");
+    let mut config = body.clone();
+    config["metadata"]["name"] = "applied".into();
+    let kind = "application/apply-patch+yaml";
+    server.client.send(Method::PATCH, &apply, kind, config.to_string()).await.expect(201);
+    // A version that is none, and a UID, are replaced; of two names the whole one counts.
+    body["metadata"]["resourceVersion"] = "0".into();
+    body["metadata"]["uid"] = "mine".into();
+    body["metadata"]["generateName"] = "other-".into();
+    let made = server.post(MAPS, &body).await.expect(201);
+    assert_eq!(made["metadata"]["name"], "new");
+    assert_ne!(made["metadata"]["uid"], "mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_duplicate_fields_warn_or_fail_as_asked() {
     let server = TestServer::start().await;
     let mut body = config_map("odd", "1");

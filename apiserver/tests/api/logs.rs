@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::server::{PODS, TestServer, pod};
+use crate::server::{Answer, PODS, TestServer, pod};
 
 /// TLS of a node that demands a certificate of the cluster CA.
 pub(crate) fn acceptor(server: &TestServer) -> TlsAcceptor {
@@ -47,7 +47,8 @@ pub(crate) fn acceptor(server: &TestServer) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(tls))
 }
 
-/// Answers every request with its path, for one client that the CA vouches for.
+/// Answers every request with its path, for one client that the CA vouches for; does not know pods of which
+/// the previous log is wanted.
 async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
     let tls = acceptor(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a working stand-in");
@@ -62,7 +63,12 @@ async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
                 let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
                     let path =
                         request.uri().path_and_query().expect("a working stand-in").to_string();
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(path))))
+                    let unknown = path.contains("previous");
+                    let mut response = Response::new(Full::new(Bytes::from(path)));
+                    if unknown {
+                        *response.status_mut() = StatusCode::NOT_FOUND;
+                    }
+                    Ok::<_, Infallible>(response)
                 });
                 let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                 let _ = builder.serve_connection(TokioIo::new(stream), service).await;
@@ -70,6 +76,10 @@ async fn node(server: &TestServer) -> (u16, AbortOnDropHandle<()>) {
         }
     });
     (port, AbortOnDropHandle::new(task))
+}
+
+async fn log_of_stream(server: &TestServer, path: &str, stream: &str) -> Answer {
+    server.get(&format!("{path}?stream={stream}")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,5 +105,13 @@ async fn a_log_comes_from_the_pods_node() {
     assert_eq!(log.text(), "/containerLogs/default/p/c?follow=true&tailLines=5");
     assert_eq!(log.headers["content-type"], "text/plain");
     server.get(&format!("{path}?container=zz")).await.expect(400);
+    let status = server.get(&format!("{path}?previous=true")).await.expect(404);
+    let message = "the server could not find the requested resource ( pods/log p)";
+    assert_eq!((&status["message"], &status["reason"]), (&message.into(), &"NotFound".into()));
+    let errors = log_of_stream(&server, &path, "Stderr").await;
+    assert_eq!(errors.text(), "/containerLogs/default/p/c?stream=Stderr");
+    let status = log_of_stream(&server, &path, "Both").await.expect(422);
+    assert_eq!(status["details"]["causes"][0]["field"], "stream");
+    assert_eq!(status["details"]["kind"], "PodLogOptions");
     server.get(&format!("{PODS}/none/log")).await.expect(404);
 }

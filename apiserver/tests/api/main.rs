@@ -9,6 +9,7 @@ mod connections;
 mod create;
 mod custom;
 mod delete;
+mod edge;
 mod flow;
 mod golden;
 mod golden_watch;

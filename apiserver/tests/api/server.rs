@@ -109,6 +109,11 @@ impl TestServer {
         HttpsClient::connecting(self.client.server.clone(), ca, Some(&identity), true)
     }
 
+    /// A client of nobody that speaks HTTP/1.1 only.
+    pub(crate) fn nobody_of_http1(&self) -> HttpsClient {
+        HttpsClient::connecting(self.client.server.clone(), self.authority.ca_pem(), None, true)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.client.send(Method::GET, path, "", Bytes::new()).await
     }

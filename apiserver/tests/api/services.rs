@@ -53,6 +53,28 @@ async fn addresses_are_given_chosen_refused_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_object_made_by_hand_keeps_its_address() {
+    let server = TestServer::start_with(|config| {
+        config.service_cidr = "10.96.0.0/29".parse().expect("a range");
+    })
+    .await;
+    for last in 2..=5 {
+        let address = json!({"metadata": {"name": format!("10.96.0.{last}")}, "spec": {"parentRef":
+            {"group": "example.com", "resource": "balancers", "name": "b"}}});
+        server.post("/apis/networking.k8s.io/v1/ipaddresses", &address).await.expect(201);
+    }
+    let taken = service("a", json!({"ports": ports(), "clusterIP": "10.96.0.3"}));
+    let status = server.post(SERVICES, &taken).await.expect(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(message.ends_with("provided IP is already allocated"), "{status}");
+    let made = server.post(SERVICES, &service("a", json!({"ports": ports()}))).await.expect(201);
+    assert_eq!(made["spec"]["clusterIP"], "10.96.0.6");
+    server.delete("/apis/networking.k8s.io/v1/ipaddresses/10.96.0.3", &json!({})).await.expect(200);
+    let status = server.post(SERVICES, &service("b", json!({"ports": ports()}))).await.expect(201);
+    assert_eq!(status["spec"]["clusterIP"], "10.96.0.3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_the_address_and_may_take_node_ports() {
     let server = TestServer::start().await;
     let made = server.post(SERVICES, &service("a", json!({"ports": ports()}))).await.expect(201);

@@ -5,6 +5,8 @@
 
 use std::convert::Infallible;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -31,9 +33,12 @@ async fn answer(
     }
     if path.starts_with("/exec") {
         let upgrade = hyper::upgrade::on(&mut request);
+        let protocols = request.headers().get("sec-websocket-protocol");
+        let protocols = protocols.and_then(|value| value.to_str().ok());
+        let protocols = protocols.map(|all| format!(" {all}")).unwrap_or_default();
         tracker.spawn(async move {
             let mut io = TokioIo::new(upgrade.await.expect("an upgraded connection"));
-            io.write_all(format!("{path}\n").as_bytes()).await.expect("a caller");
+            io.write_all(format!("{path}{protocols}\n").as_bytes()).await.expect("a caller");
             let (mut from, mut to) = tokio::io::split(io);
             let _ = tokio::io::copy(&mut from, &mut to).await;
             let _ = to.shutdown().await;
@@ -52,11 +57,12 @@ async fn answer(
         value.unwrap_or("-").to_owned()
     };
     let text = format!(
-        "{} {path} {} auth={} kept={}",
+        "{} {path} {} auth={} kept={} for={}",
         parts.method,
         String::from_utf8_lossy(&body),
         seen("authorization"),
-        seen("x-kept")
+        seen("x-kept"),
+        seen("x-forwarded-for")
     );
     let mut response = Response::new(Full::from(text));
     if path.ends_with("/moved") {
@@ -147,8 +153,9 @@ async fn an_upgraded_connection_leads_to_the_pods_node() {
     assert!(rest.is_empty());
 
     let refused = read(client.open(Method::POST, &format!("{PODS}/p/attach"), &UPGRADE, "").await);
-    let status = refused.await.expect(400);
-    assert_eq!((&status["kind"], &status["message"]), (&json!("Status"), &json!("not this one")));
+    // The node's own words, which clients show as they are.
+    let refused = refused.await;
+    assert_eq!((refused.code, refused.text()), (400, "not this one"));
     let status = server.get(&path).await.expect(400);
     assert_eq!(status["message"], "Upgrade request required");
     server.get(&format!("{PODS}/p/exec?container=x")).await.expect(400);
@@ -156,6 +163,53 @@ async fn an_upgraded_connection_leads_to_the_pods_node() {
     server.put(&format!("{PODS}/p/exec"), &json!({})).await.expect(405);
     let status = server.get(&format!("{PODS}/p/portforward?ports=a")).await.expect(400);
     assert_eq!(status["message"], "invalid port \"a\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_brings_its_token_as_a_subprotocol() {
+    let server = TestServer::start().await;
+    let (port, _node) = stand_in(Some(&server)).await;
+    node_with_pod(&server, port).await;
+    let token = crate::tokens::of_robot(&server).await;
+    let hidden = format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
+    let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let role = json!({"metadata": {"name": "exec"}, "rules": [
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]}]});
+    server.post(&format!("{rbac}/roles"), &role).await.expect(201);
+    let binding = json!({"metadata": {"name": "exec"},
+        "roleRef": {"kind": "Role", "name": "exec"},
+        "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}]});
+    server.post(&format!("{rbac}/rolebindings"), &binding).await.expect(201);
+    // A list is answered when the authorizer knows of them too.
+    server.get(&format!("{rbac}/rolebindings")).await.expect(200);
+    server.get(&format!("{rbac}/roles")).await.expect(200);
+    let client = server.nobody_of_http1();
+    let path = format!("{PODS}/p/exec?command=sh&stdout=1");
+    let open = async |protocols: &str, upgrade: &str| {
+        let headers = [
+            ("connection", "Upgrade"),
+            ("upgrade", upgrade),
+            ("sec-websocket-protocol", protocols),
+        ];
+        client.open(Method::GET, &path, &headers, "").await
+    };
+    let response = open(&format!("{hidden}, v5.channel.k8s.io"), "websocket").await;
+    assert_eq!(response.status(), 101);
+    let mut io = TokioIo::new(hyper::upgrade::on(response).await.expect("an upgrade"));
+    let want = "/exec/default/p/c?output=1&command=sh v5.channel.k8s.io\n";
+    let mut seen = vec![0; want.len()];
+    io.read_exact(&mut seen).await.expect("the path");
+    assert_eq!(String::from_utf8_lossy(&seen), want);
+    // Without a token, or with one that is not looked at or is none, it is nobody who asks.
+    let (other, odd) = ("v5.channel.k8s.io", "base64url.bearer.authorization.k8s.io.AAAA");
+    for (protocols, upgrade) in [
+        (other.to_owned(), "websocket"),
+        (hidden.clone(), "websocket"),
+        (format!("{odd}, {other}"), "websocket"),
+        (format!("{hidden}, {other}"), "SPDY/3.1"),
+    ] {
+        assert_eq!(open(&protocols, upgrade).await.status(), 401, "{protocols} {upgrade}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,19 +249,23 @@ async fn requests_are_passed_on_as_they_are() {
     let status = json!({"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}});
     server.merge(&format!("{PODS}/p/status"), &status).await.expect(200);
     let proxy = format!("{PODS}/p:{port}/proxy");
-    let headers = [("x-kept", "yes"), ("authorization", "Bearer secret")];
+    let headers =
+        [("x-kept", "yes"), ("authorization", "Bearer secret"), ("x-forwarded-for", "192.0.2.7")];
     let path = format!("{proxy}/a%20b//c/?q=%2F&r");
     let answer = read(server.client.open(Method::PATCH, &path, &headers, "some").await).await;
-    assert_eq!(answer.text(), "PATCH /a%20b//c/?q=%2F&r some auth=- kept=yes");
+    assert_eq!(
+        answer.text(),
+        "PATCH /a%20b//c/?q=%2F&r some auth=- kept=yes for=192.0.2.7, 127.0.0.1"
+    );
     let answer = server.get(&format!("{proxy}/")).await;
-    assert_eq!(answer.text(), "GET /  auth=- kept=-");
+    assert_eq!(answer.text(), "GET /  auth=- kept=- for=127.0.0.1");
     let folder = server.get(&proxy).await;
     assert_eq!((folder.code, location(&folder)), (301, format!("{proxy}/")));
     let moved = server.get(&format!("{proxy}/moved")).await;
     assert_eq!((moved.code, location(&moved)), (302, format!("{proxy}/elsewhere")));
     // The node itself, with the API server's certificate.
     let answer = server.get("/api/v1/nodes/n1/proxy/stats/summary?x").await;
-    assert_eq!(answer.text(), "GET /stats/summary?x  auth=- kept=-");
+    assert_eq!(answer.text(), "GET /stats/summary?x  auth=- kept=- for=127.0.0.1");
     for (path, code, message) in [
         (format!("{PODS}/ftp:p:1/proxy/"), 400, "invalid pod request \"ftp:p:1\""),
         (format!("/api/v1/nodes/n1:{port}/proxy/"), 400, "address not allowed"),

@@ -31,6 +31,13 @@ async fn token(server: &TestServer, spec: Value) -> String {
     made["status"]["token"].as_str().expect("a token").to_owned()
 }
 
+/// A token of an account that is called `robot` and is made for it.
+pub(crate) async fn of_robot(server: &TestServer) -> String {
+    account(server, "robot").await;
+    settled(server, ACCOUNTS).await;
+    token(server, json!({})).await
+}
+
 /// Who the server takes the holder of a token for.
 async fn whoami(server: &TestServer, token: &str) -> Answer {
     let nobody = server.client_of(None);

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 /// Sets a condition. The transition time changes with the status only.
 pub(super) fn set(
     status: &mut HorizontalPodAutoscalerStatus,
+    now: Timestamp,
     kind: &str,
     is: bool,
     reason: &str,
@@ -25,7 +26,7 @@ pub(super) fn set(
         status: value.to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
-        last_transition_time: since.or_else(|| Some(Time(Timestamp::now()))),
+        last_transition_time: since.or(Some(Time(now))),
     };
     match known {
         Some(known) => *known = condition,
@@ -58,18 +59,18 @@ mod tests {
     #[test]
     fn conditions_keep_the_time_of_their_last_change() {
         let mut status = HorizontalPodAutoscalerStatus::default();
-        set(&mut status, "AbleToScale", true, "A", "a");
-        let first = status.conditions.clone().unwrap().remove(0);
         let early: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        status.conditions.as_mut().unwrap()[0].last_transition_time = Some(Time(early));
-        set(&mut status, "AbleToScale", true, "B", "b");
-        set(&mut status, "ScalingActive", false, "C", "c");
+        let now: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
+        set(&mut status, early, "AbleToScale", true, "A", "a");
+        let first = status.conditions.clone().unwrap().remove(0);
+        set(&mut status, now, "AbleToScale", true, "B", "b");
+        set(&mut status, now, "ScalingActive", false, "C", "c");
         let conditions = status.conditions.clone().unwrap();
         assert_eq!(conditions.len(), 2);
         assert_eq!(conditions[0].reason.as_deref(), Some("B"));
         assert_eq!(conditions[0].last_transition_time, Some(Time(early)));
-        set(&mut status, "AbleToScale", false, "B", "b");
-        assert_ne!(status.conditions.unwrap()[0].last_transition_time, Some(Time(early)));
+        set(&mut status, now, "AbleToScale", false, "B", "b");
+        assert_eq!(status.conditions.unwrap()[0].last_transition_time, Some(Time(now)));
         assert_eq!(first.status, "True");
     }
 

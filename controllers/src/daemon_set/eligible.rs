@@ -2,9 +2,7 @@
 //!
 //! Source: k8s.io/kubernetes/pkg/controller/daemon (NodeShouldRunDaemonPod).
 
-use k8s_openapi::api::core::v1::{
-    Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
-};
+use k8s_openapi::api::core::v1::{Node, PodSpec, Taint, Toleration};
 use kube::ResourceExt;
 
 use crate::node_lifecycle::tolerates;
@@ -53,37 +51,7 @@ fn is_selected(node: &Node, spec: &PodSpec) -> bool {
         .and_then(|affinity| affinity.node_affinity.as_ref())
         .and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
     simple.into_iter().all(|(key, value)| labels.get(key) == Some(value))
-        && required.is_none_or(|r| r.node_selector_terms.iter().any(|term| matches(term, node)))
-}
-
-/// A term without any requirement matches nothing.
-fn matches(term: &NodeSelectorTerm, node: &Node) -> bool {
-    let labels = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    let (name, label) = (node.name_any(), |key: &str| node.labels().get(key).map(String::as_str));
-    let field = |key: &str| (key == "metadata.name").then_some(name.as_str());
-    (!labels.is_empty() || !fields.is_empty())
-        && labels.iter().all(|requirement| holds(requirement, label(&requirement.key)))
-        && fields.iter().all(|requirement| holds(requirement, field(&requirement.key)))
-}
-
-fn holds(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = value.is_some_and(|value| values.iter().any(|v| v == value));
-    let compared = |holds: fn(&i64, &i64) -> bool| {
-        let number = |text: &str| text.parse::<i64>().ok();
-        let bound = values.first().and_then(|bound| number(bound));
-        value.and_then(number).zip(bound).is_some_and(|(have, bound)| holds(&have, &bound))
-    };
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => compared(i64::gt),
-        "Lt" => compared(i64::lt),
-        _ => false,
-    }
+        && required.is_none_or(|r| api::node_selector::matches(r, &node.name_any(), labels))
 }
 
 #[cfg(test)]

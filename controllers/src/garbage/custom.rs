@@ -131,6 +131,7 @@ pub(super) async fn follow(
     let (mut seen, mut first, mut listed) = (HashSet::new(), Vec::new(), Some(listed));
     loop {
         let event = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             event = events.next() => event,
         };

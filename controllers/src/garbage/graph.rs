@@ -122,7 +122,7 @@ impl Graph {
     /// A list of a resource is complete: what is not in it is gone.
     pub(super) fn retain(&mut self, resource: &Resource, seen: &HashSet<Uid>) -> Vec<Work> {
         let kind = resource.group_resource();
-        let lost: Vec<Uid> = self
+        let mut lost: Vec<Uid> = self
             .nodes
             .iter()
             .filter(|(uid, node)| {
@@ -130,6 +130,8 @@ impl Graph {
             })
             .map(|(uid, _)| uid.clone())
             .collect();
+        // In an order that does not change from run to run.
+        lost.sort();
         lost.iter().flat_map(|uid| self.remove(uid)).collect()
     }
 

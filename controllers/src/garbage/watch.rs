@@ -56,6 +56,7 @@ pub(super) async fn follow(
     let mut follower = Follower::new(garbage.client.clone(), path, watcher::Config::default());
     loop {
         let event = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             event = follower.next() => event,
         };

@@ -183,6 +183,11 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Cache<K> {
         self.objects.in_namespace(namespace).iter().filter_map(|key| self.get(key)).collect()
     }
 
+    /// The names of all objects, which costs far less than the objects.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.objects.keys()
+    }
+
     /// All objects, each parsed when it is reached: for kinds of which there are few. Of pods, ask
     /// an [`Index`].
     pub(crate) fn all(&self) -> Vec<Arc<K>> {

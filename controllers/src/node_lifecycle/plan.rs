@@ -1,5 +1,7 @@
 //! A node's conditions and taints. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
@@ -35,6 +37,12 @@ fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
 
 fn condition_status<'a>(node: &'a Node, kind: &str) -> Option<&'a str> {
     condition(node, kind).map(|c| c.status.as_str())
+}
+
+/// When to look at a node again that has been silent for so long: when its grace is over, and a whole
+/// grace later once it is.
+pub(super) fn next_look(grace: Duration, silent: Duration) -> Duration {
+    grace.checked_sub(silent).filter(|left| !left.is_zero()).unwrap_or(grace)
 }
 
 /// Whether the node is known not to be ready. A new node that has not said anything yet is given the
@@ -173,6 +181,14 @@ mod tests {
     }
 
     const NOW: &str = "2026-01-01T00:10:00Z";
+
+    #[test]
+    fn a_node_is_looked_at_when_its_grace_is_over_and_not_at_once_again() {
+        let seconds = Duration::from_secs;
+        for (silent, next) in [(0, 40), (15, 25), (39, 1), (40, 40), (75, 40)] {
+            assert_eq!(next_look(seconds(40), seconds(silent)), seconds(next), "after {silent} s");
+        }
+    }
 
     #[test]
     fn taints_follow_readiness() {

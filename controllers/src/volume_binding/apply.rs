@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -138,7 +137,7 @@ impl VolumeBinding {
         status.phase = Some(phase.to_owned());
         status.message = None;
         status.reason = None;
-        status.last_phase_transition_time = Some(Time(Timestamp::now()));
+        status.last_phase_transition_time = Some(Time(self.clock.now()));
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let (name, params) = (volume.name_any(), PostParams::default());
         let replaced = api.replace_status(&name, &params, &volume);

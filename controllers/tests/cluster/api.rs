@@ -70,6 +70,12 @@ impl Cluster {
         self.tracker.spawn(async move { controllers::run(config, client, shutdown).await.unwrap() })
     }
 
+    /// A client of somebody else.
+    pub(crate) fn client_of(&self, user: &str, groups: &[&str]) -> Client {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Client::new(self.server.local(User::new(user, groups)), "default")
+    }
+
     /// Runs something beside the test, until the test ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();

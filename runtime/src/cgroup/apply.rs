@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal};
 
 use super::devices::{self, DeviceFilter};
-use super::plan::CgroupPlan;
+use super::plan::{CgroupPlan, Write};
 
 /// How often an emptied cgroup is tried to be removed before giving up: its last process may still be
 /// on its way out of the kernel.
@@ -39,19 +39,38 @@ pub fn create(plan: &CgroupPlan) -> Result<(), CgroupError> {
         fs::create_dir_all(directory).map_err(failed("make cgroup", directory))?;
     }
     for write in &plan.writes {
-        match fs::OpenOptions::new()
-            .write(true)
-            .open(&write.file)
-            .and_then(|mut file| io::Write::write_all(&mut file, write.value.as_bytes()))
-        {
-            Err(e) if write.optional && e.kind() == io::ErrorKind::NotFound => {}
-            other => other.map_err(failed("write", &write.file))?,
-        }
+        put(write).map_err(failed("write", &write.file))?;
     }
     if let Some(filter) = &plan.device_filter {
         restrict_devices(filter).map_err(failed("restrict devices in", &filter.cgroup))?;
     }
     Ok(())
+}
+
+/// Writes other limits into a cgroup that exists.
+///
+/// Some limits bound each other (v1: memory alone, and memory with swap), so that the order depends on
+/// what is there: what the kernel refuses is tried once more after the rest.
+pub fn rewrite(writes: &[Write]) -> Result<(), CgroupError> {
+    let refused: Vec<&Write> = writes.iter().filter(|write| put(write).is_err()).collect();
+    refused.into_iter().try_for_each(|write| {
+        put(write).map_err(|source| CgroupError {
+            operation: "write",
+            path: write.file.clone(),
+            source,
+        })
+    })
+}
+
+fn put(write: &Write) -> io::Result<()> {
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(&write.file)
+        .and_then(|mut file| io::Write::write_all(&mut file, write.value.as_bytes()));
+    match written {
+        Err(e) if write.optional && e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// The program goes when the cgroup does.

@@ -96,6 +96,27 @@ pub fn container_plan(
     plan
 }
 
+/// What to write where a container's cgroup exists and is to have other limits.
+pub fn container_limits(
+    layout: &Layout,
+    root: &str,
+    sandbox: &str,
+    container: &str,
+    resources: &Resources,
+) -> Vec<Write> {
+    limits(layout, &Path::new(root).join(sandbox).join(container), resources)
+}
+
+/// What to write where a sandbox's cgroup exists and is to have other limits.
+pub fn sandbox_limits(
+    layout: &Layout,
+    root: &str,
+    sandbox: &str,
+    resources: &Resources,
+) -> Vec<Write> {
+    limits(layout, &Path::new(root).join(sandbox), resources)
+}
+
 /// What a v2 cgroup hands on to those below it, in the words of `cgroup.subtree_control`.
 fn delegated(layout: &Layout) -> Option<String> {
     let names: Vec<String> = layout
@@ -122,15 +143,7 @@ fn plan(layout: &Layout, path: &Path, resources: Option<&Resources>, inner: bool
     let in_v2 = |controller| v2.clone().filter(|_| layout.v2_controllers.contains(&controller));
     plan.memory = in_v1(Controller::Memory).or_else(|| in_v2(Controller::Memory));
     plan.cpu = v2.clone().or_else(|| in_v1(Controller::Cpuacct));
-    if let Some(resources) = resources {
-        for controller in [Controller::Cpu, Controller::Memory, Controller::Pids] {
-            if let Some(directory) = in_v1(controller) {
-                plan.writes.extend(v1_writes(controller, &directory, resources));
-            } else if let Some(directory) = in_v2(controller) {
-                plan.writes.extend(v2_writes(controller, &directory, resources));
-            }
-        }
-    }
+    plan.writes = resources.map_or_else(Vec::new, |resources| limits(layout, path, resources));
     if let Some(directory) = v2 {
         if let Some(names) = delegated(layout).filter(|_| inner) {
             plan.writes.push(write(directory.join(SUBTREE_CONTROL), names, false));
@@ -138,6 +151,20 @@ fn plan(layout: &Layout, path: &Path, resources: Option<&Resources>, inner: bool
         plan.born_in = Some(directory);
     }
     plan
+}
+
+/// The limits of one cgroup, each in the hierarchy that its controller is in.
+fn limits(layout: &Layout, path: &Path, resources: &Resources) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for controller in [Controller::Cpu, Controller::Memory, Controller::Pids] {
+        let v2 = layout.v2.as_ref().filter(|_| layout.v2_controllers.contains(&controller));
+        if let Some(mount) = layout.v1.get(&controller) {
+            writes.extend(v1_writes(controller, &mount.join(path), resources));
+        } else if let Some(mount) = v2 {
+            writes.extend(v2_writes(controller, &mount.join(path), resources));
+        }
+    }
+    writes
 }
 
 fn write(file: PathBuf, value: impl ToString, optional: bool) -> Write {
@@ -261,6 +288,31 @@ mod tests {
                 format!("/c/cgroup.subtree_control={names}"),
                 format!("/c/wharf/cgroup.subtree_control={names}"),
             ]
+        );
+    }
+
+    #[test]
+    fn other_limits_are_the_same_files() {
+        let layout = Layout {
+            v1: [(Controller::Memory, "/c/mem".into())].into(),
+            v2: Some("/c/unified".into()),
+            v2_controllers: vec![Controller::Cpu],
+        };
+        let text = |writes: Vec<Write>| -> Vec<String> {
+            writes.iter().map(|w| format!("{}={}", w.file.display(), w.value)).collect()
+        };
+        let more = Resources { memory_limit_bytes: Some(1 << 20), ..Resources::default() };
+        assert_eq!(
+            text(container_limits(&layout, "w", "s", "app", &more)),
+            [
+                "/c/mem/w/s/app/memory.limit_in_bytes=1048576",
+                "/c/mem/w/s/app/memory.memsw.limit_in_bytes=1048576",
+            ]
+        );
+        let more = Resources { cpu_limit_millis: Some(250), ..Resources::default() };
+        assert_eq!(
+            text(sandbox_limits(&layout, "w", "s", &more)),
+            ["/c/unified/w/s/cpu.max=25000 100000"]
         );
     }
 

@@ -7,9 +7,10 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::plan::{Exec, IsolationPlan, LaunchPlan, Limit, Step};
+use super::report::{Report, Reporter};
 use super::rootfs::Root;
 use super::{console, credentials, exec, mounts, user};
-use crate::spec::ExitReason;
+use crate::spec::{ExitReason, Identity};
 
 /// A step that failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ impl LaunchError {
     }
 
     /// The report that tells the shim.
-    pub fn report(&self) -> super::report::Report {
+    pub fn report(&self) -> Report {
         let (step, errno) = match self {
             Self::Step { operation, source, .. } => {
                 (*operation, source.raw_os_error().unwrap_or(0))
@@ -61,7 +62,7 @@ impl LaunchError {
             Self::User { .. } => ("look up the user", 0),
             Self::Exec { errno, .. } => ("exec", *errno),
         };
-        super::report::Report::Failed {
+        Report::Failed {
             step: step.to_owned(),
             errno,
             message: self.to_string(),
@@ -75,6 +76,7 @@ impl LaunchError {
 pub(super) struct Progress {
     pub(super) root: Option<Root>,
     pub(super) home: Option<String>,
+    pub(super) identity: Option<Identity>,
 }
 
 /// Executes the plan in this process, which becomes the container; returns only on failure.
@@ -94,16 +96,22 @@ pub fn run(
     if let Some(console) = console {
         console::take(console, None)?;
     }
+    if let (Some(identity), Ok(pipe)) = (progress.identity.take(), report.try_clone()) {
+        // It only informs: whoever does not hear of it lacks a line in a status.
+        let _ = Reporter::new(pipe).send(&Report::Became(identity));
+    }
     match &plan.exec {
         Exec::Program { argv, env } => exec::program(argv, env, progress.home.as_deref()),
         Exec::WasmHost { .. } => exec::wasm_host(config, report),
     }
 }
 
-/// Executes the steps on this process, which must be single-threaded.
-pub fn isolate(plan: &IsolationPlan) -> Result<(), LaunchError> {
+/// Executes the steps on this process, which must be single-threaded. Says who it has become, if a step
+/// was about that.
+pub fn isolate(plan: &IsolationPlan) -> Result<Option<Identity>, LaunchError> {
     let mut progress = Progress::default();
-    plan.steps.iter().try_for_each(|step| execute(step, &mut progress))
+    plan.steps.iter().try_for_each(|step| execute(step, &mut progress))?;
+    Ok(progress.identity)
 }
 
 pub(super) fn execute(step: &Step, progress: &mut Progress) -> Result<(), LaunchError> {
@@ -149,7 +157,8 @@ pub(super) fn execute(step: &Step, progress: &mut Progress) -> Result<(), Launch
                 .map_err(|e| LaunchError::step("change the working directory to", target, e))
         }
         Step::User(step) => {
-            progress.home = user::become_user(step)?;
+            let found = user::become_user(step)?;
+            (progress.home, progress.identity) = (found.home, Some(found.identity));
             Ok(())
         }
         Step::Capabilities { keep } => credentials::limit_capabilities(keep),

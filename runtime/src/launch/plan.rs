@@ -239,6 +239,8 @@ pub struct UserStep {
     pub gid: Option<u32>,
     /// Besides those that the group file gives.
     pub supplementary_gids: Vec<u32>,
+    /// The group file gives none.
+    pub strict_groups: bool,
     /// Refuse uid 0.
     pub must_be_non_root: bool,
 }

@@ -1,7 +1,7 @@
 //! What a child tells its shim: one line of JSON per report, over a pipe.
 //!
-//! A native child sends [`Report::Failed`] or nothing: its end closes at exec, and end of file without a
-//! report means that the program runs. A Wasm host keeps the pipe over its exec, sends [`Report::Ready`]
+//! A native child sends [`Report::Became`] and perhaps [`Report::Failed`]: its end closes at exec, and end
+//! of file without a failure means that the program runs. A Wasm host keeps the pipe over its exec, sends [`Report::Ready`]
 //! when the guest is about to run (or the server listens), and may send [`Report::Ended`] to explain the
 //! exit that follows.
 
@@ -11,7 +11,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::ExitReason;
+use crate::spec::{ExitReason, Identity};
 
 /// The descriptor on which a Wasm host finds its configuration (JSON, read to the end).
 pub const CONFIG_FD: RawFd = 3;
@@ -37,6 +37,8 @@ pub enum Report {
         /// `StartError`, or `WasmLinkError` for a missing import.
         reason: ExitReason,
     },
+    /// The process has become the container's user.
+    Became(Identity),
     /// The container runs.
     Ready,
     /// The container is about to exit with this code, for this reason.

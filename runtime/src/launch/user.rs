@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::LaunchError;
 use super::plan::UserStep;
+use crate::spec::Identity;
 
 /// Largest passwd or group file that is read, in bytes.
 const MAX_FILE: u64 = 16 << 20;
@@ -20,21 +21,21 @@ const MAX_FILE: u64 = 16 << 20;
 const MAX_ID: u32 = i32::MAX as u32;
 
 /// The outcome of the lookup.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Identity {
-    uid: u32,
-    gid: u32,
-    groups: Vec<u32>,
-    home: Option<String>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) identity: Identity,
+    /// From passwd.
+    pub(super) home: Option<String>,
 }
 
-/// Sets groups, gid and uid; gives the home directory from passwd.
+/// Sets groups, gid and uid.
 ///
 /// Capabilities are kept over the change of uid so that a later step can choose among them.
-pub(super) fn become_user(step: &UserStep) -> Result<Option<String>, LaunchError> {
+pub(super) fn become_user(step: &UserStep) -> Result<Found, LaunchError> {
     let passwd = read_records("/etc/passwd")?;
     let group = read_records("/etc/group")?;
-    let identity = resolve(step, &passwd, &group)?;
+    let found = resolve(step, &passwd, &group)?;
+    let identity = &found.identity;
     let failed =
         |what: &'static str, e: nix::Error| LaunchError::step("change", what.to_owned(), e);
     rustix::thread::set_keep_capabilities(true)
@@ -45,7 +46,7 @@ pub(super) fn become_user(step: &UserStep) -> Result<Option<String>, LaunchError
     nix::unistd::setresgid(gid, gid, gid).map_err(|e| failed("the group", e))?;
     let uid = Uid::from_raw(identity.uid);
     nix::unistd::setresuid(uid, uid, uid).map_err(|e| failed("the user", e))?;
-    Ok(identity.home)
+    Ok(found)
 }
 
 /// The image chose what is at `path`: no fifo may hold us up and no device fill the memory.
@@ -72,7 +73,7 @@ fn resolve(
     step: &UserStep,
     passwd: &[Vec<String>],
     group: &[Vec<String>],
-) -> Result<Identity, LaunchError> {
+) -> Result<Found, LaunchError> {
     let (image_user, image_group) = match step.image_user.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (step.image_user.as_str(), None),
@@ -127,7 +128,8 @@ fn resolve(
     let mut groups = vec![gid];
     groups.extend(&step.supplementary_gids);
     // An explicit group in the image's USER drops the memberships, as docker does.
-    if let Some(name) = entry.and_then(|record| record.first()).filter(|_| image_group.is_none()) {
+    let member_of_others = image_group.is_none() && !step.strict_groups;
+    if let Some(name) = entry.and_then(|record| record.first()).filter(|_| member_of_others) {
         let member = |record: &&Vec<String>| {
             record.get(3).is_some_and(|members| members.split(',').any(|m| m == name))
         };
@@ -140,7 +142,7 @@ fn resolve(
         return Err(LaunchError::User { message });
     }
     let home = entry.and_then(|record| record.get(5)).filter(|home| !home.is_empty()).cloned();
-    Ok(Identity { uid, gid, groups, home })
+    Ok(Found { identity: Identity { uid, gid, groups }, home })
 }
 
 #[cfg(test)]
@@ -151,7 +153,7 @@ mod tests {
         text.lines().map(|l| l.split(':').map(str::to_owned).collect()).collect()
     }
 
-    fn lookup(step: UserStep) -> Result<Identity, String> {
+    fn lookup(step: UserStep) -> Result<Found, String> {
         let passwd = records("root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/var/www:/bin/sh");
         let group = records("root:x:0:\nwww:x:44:\ndisk:x:6:web,root\nlog:x:50:web");
         resolve(&step, &passwd, &group).map_err(|e| e.to_string())
@@ -164,7 +166,8 @@ mod tests {
     #[test]
     fn users_are_found_by_name_number_and_override() {
         let identity = |uid, gid, groups: &[u32], home: Option<&str>| {
-            Ok(Identity { uid, gid, groups: groups.to_vec(), home: home.map(str::to_owned) })
+            let identity = Identity { uid, gid, groups: groups.to_vec() };
+            Ok(Found { identity, home: home.map(str::to_owned) })
         };
         assert_eq!(lookup(image("")), identity(0, 0, &[0, 6], Some("/root")));
         assert_eq!(lookup(image("web")), identity(33, 44, &[6, 44, 50], Some("/var/www")));
@@ -172,6 +175,8 @@ mod tests {
         assert_eq!(lookup(image("web:log")), identity(33, 50, &[50], Some("/var/www")));
         assert_eq!(lookup(image("web:7")), identity(33, 7, &[7], Some("/var/www")));
         assert_eq!(lookup(image("4000")), identity(4000, 0, &[0], None));
+        let strict = UserStep { strict_groups: true, ..image("web") };
+        assert_eq!(lookup(strict), identity(33, 44, &[44], Some("/var/www")));
         let step = UserStep { uid: Some(1000), gid: Some(3000), ..image("web") };
         assert_eq!(
             lookup(UserStep { supplementary_gids: vec![9, 9], ..step }),

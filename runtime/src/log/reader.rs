@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursor;
-use super::line::Line;
+use super::line::{Line, LineStream};
 
 /// Which lines, and how.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct LogOptions {
     pub tail: Option<u64>,
     /// Only lines from this time on.
     pub since: Option<Timestamp>,
+    /// Only what was written to this stream; `None` for both. [`LogOptions::tail`] counts lines of both.
+    pub stream: Option<LineStream>,
     /// Begin each line with its time (RFC 3339, nanoseconds) and a space.
     pub timestamps: bool,
     /// End after so many bytes of output.
@@ -161,6 +163,9 @@ impl State {
         let mut shown = Vec::with_capacity(lines.len());
         for line in lines.split(|byte| *byte == b'\n').filter_map(Line::parse) {
             if self.since.as_deref().is_some_and(|since| line.timestamp < since) {
+                continue;
+            }
+            if self.options.stream.is_some_and(|wanted| line.stream != wanted) {
                 continue;
             }
             if self.options.timestamps && !self.in_line {

@@ -233,6 +233,7 @@ fn user(spec: &ContainerSpec, image_user: &str) -> UserStep {
         uid: spec.user.uid,
         gid: spec.user.gid,
         supplementary_gids: spec.user.supplementary_gids.clone(),
+        strict_groups: spec.user.strict_groups,
         must_be_non_root: spec.user.must_be_non_root,
     }
 }

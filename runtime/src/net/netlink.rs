@@ -1,5 +1,7 @@
 //! Blocking rtnetlink: one request, one answer.
 
+mod routes;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

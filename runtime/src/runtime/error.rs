@@ -224,3 +224,53 @@ pub enum StopError {
         message: String,
     },
 }
+
+/// Why the limits of what runs could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// There is no such sandbox.
+    #[error("there is no sandbox {sandbox}")]
+    NoSandbox {
+        /// Its id.
+        sandbox: String,
+    },
+    /// No attempt of the container runs.
+    #[error("container {name} does not run")]
+    NotRunning {
+        /// The container.
+        name: String,
+    },
+    /// The container would be out of memory at once; the kubelet's words.
+    #[error(
+        "attempting to set container {name:?} memory limit ({limit}) below current usage ({usage})"
+    )]
+    BelowUsage {
+        /// The container.
+        name: String,
+        /// The limit asked for, in bytes.
+        limit: u64,
+        /// What it uses, in bytes.
+        usage: u64,
+    },
+    /// The kernel refused.
+    #[error("cannot change the limits")]
+    Cgroup {
+        /// The cause.
+        source: crate::cgroup::CgroupError,
+    },
+    /// The record of the sandbox could not be written.
+    #[error("cannot write the sandbox's record")]
+    Record {
+        /// The cause.
+        source: io::Error,
+    },
+    /// The shim did not do it.
+    #[error("the shim refused: {message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
+    /// The task was interrupted.
+    #[error("changing the limits was interrupted")]
+    Interrupted,
+}

@@ -37,6 +37,9 @@ impl Sandboxes {
         {
             return Err(SandboxError::NotPermitted { what: "pod networks", why_not });
         }
+        if let Some(why_not) = self.sysctls_why_not(&spec) {
+            return Err(SandboxError::NotPermitted { what: "sysctls", why_not });
+        }
         let directory = self.directory(&spec.id);
         let isolated = self.host.isolates();
         let cgroup = if isolated {
@@ -58,6 +61,21 @@ impl Sandboxes {
                 Err(error)
             }
         }
+    }
+
+    /// Settings of namespaces that are the host's would be the host's.
+    fn sysctls_why_not(&self, spec: &SandboxSpec) -> Option<String> {
+        let of_host = |(name, _): &&(String, String)| match name.split('.').next() {
+            Some("net") => !matches!(spec.network, Network::Pod { .. }),
+            _ => spec.namespaces.host_ipc,
+        };
+        if spec.sysctls.is_empty() {
+            return None;
+        }
+        self.host.native_why_not().or_else(|| {
+            let (name, _) = spec.sysctls.iter().find(of_host)?;
+            Some(format!("{name} would be a setting of the host's"))
+        })
     }
 
     async fn make(

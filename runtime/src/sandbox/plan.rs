@@ -137,6 +137,7 @@ fn wasm_user(spec: &ContainerSpec, image: &ImageConfig) -> Result<UserStep, Star
         uid: spec.user.uid,
         gid: spec.user.gid,
         supplementary_gids: spec.user.supplementary_gids.clone(),
+        strict_groups: spec.user.strict_groups,
         must_be_non_root: spec.user.must_be_non_root,
     })
 }

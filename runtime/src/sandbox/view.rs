@@ -14,7 +14,8 @@ use crate::shim::Client;
 use crate::shim::proto::{Operation, Outcome};
 use crate::shim::record::{ContainerRecord, RECORD, SandboxDir, SandboxRecord, write_json};
 use crate::spec::{
-    ContainerEvent, ContainerState, ContainerStatus, Exit, ExitReason, SandboxStatus,
+    ContainerEvent, ContainerState, ContainerStatus, Exit, ExitReason, Resources, SandboxSpec,
+    SandboxStatus,
 };
 
 /// What kubelet gives a container whose end nobody saw.
@@ -27,6 +28,8 @@ const KILLED: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 10, tv_n
 pub(super) struct Sandbox {
     pub(super) record: SandboxRecord,
     pub(super) directory: SandboxDir,
+    /// The limits that it has by now; its record says the same.
+    limits: Mutex<Resources>,
     events: broadcast::Sender<ContainerEvent>,
     /// `None` once it is lost. While a connection is being made again, the one that broke.
     shim: watch::Sender<Option<Client>>,
@@ -42,7 +45,8 @@ impl Sandbox {
         events: broadcast::Sender<ContainerEvent>,
     ) -> Arc<Self> {
         let (shim, containers) = (watch::Sender::new(None), Mutex::default());
-        Arc::new(Self { record, directory, events, shim, containers })
+        let limits = Mutex::new(record.spec.resources.clone());
+        Arc::new(Self { record, directory, limits, events, shim, containers })
     }
 
     pub(super) fn status(&self) -> SandboxStatus {
@@ -50,11 +54,25 @@ impl Sandbox {
             self.containers.lock().values().map(|record| record.status.clone()).collect();
         containers.sort_by_key(|status| (started_at(&status.state), status.spec.attempt));
         SandboxStatus {
-            spec: self.record.spec.clone(),
+            spec: SandboxSpec { resources: self.limits(), ..self.record.spec.clone() },
             alive: self.shim.borrow().is_some(),
             created_at: self.record.created_at,
             containers,
         }
+    }
+
+    /// The limits that it has.
+    pub(super) fn limits(&self) -> Resources {
+        self.limits.lock().clone()
+    }
+
+    /// Notes other limits, for the next agent too. Blocking: writes a file.
+    pub(super) fn set_limits(&self, limits: Resources) -> std::io::Result<()> {
+        let spec = SandboxSpec { resources: limits.clone(), ..self.record.spec.clone() };
+        let record = SandboxRecord { spec, ..self.record.clone() };
+        write_json(&self.directory.record(), &record)?;
+        *self.limits.lock() = limits;
+        Ok(())
     }
 
     pub(super) fn shim(&self) -> Option<Client> {

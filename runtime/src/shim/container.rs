@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, WaitStatus};
 
 use super::ending::{exit, late};
 use super::output::Output;
-use super::proto::Start;
+use super::pid_namespace::Visit;
+use super::proto::{Start, Update};
 use super::record::{ContainerRecord, RECORD, write_json};
 use super::tap::Tap;
 use crate::cgroup;
@@ -44,6 +45,15 @@ pub(super) enum Phase {
     Running,
     /// Reaped.
     Exited,
+}
+
+/// Whose processes a container is born among.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pids<'a> {
+    /// Those that the sandbox says.
+    Sandbox(PidNamespace),
+    /// Those of the container whose first process this is.
+    Of(BorrowedFd<'a>),
 }
 
 /// Who waits for an answer: connection and request id.
@@ -95,7 +105,7 @@ fn failed<E: std::fmt::Display>(operation: &'static str) -> impl Fn(E) -> CloneF
 
 impl Container {
     /// Makes the cgroup and the log, and clones the child.
-    pub(super) fn start(start: Start, pids: PidNamespace) -> Result<Self, CloneFailure> {
+    pub(super) fn start(start: Start, pids: Pids<'_>) -> Result<Self, CloneFailure> {
         let log = LogWriter::open(&start.log_path).map_err(failed("open the log"))?;
         // A cgroup left from the last attempt would bring its counters along.
         cgroup::remove(&start.cgroup).map_err(failed("remove the last attempt's cgroup"))?;
@@ -119,9 +129,17 @@ impl Container {
         let born_in = born_in.map_err(failed("open the cgroup"))?;
         let namespaces = match (start.plan.isolated, pids) {
             (false, _) => CloneFlags::default(),
-            (true, PidNamespace::Container) => CloneFlags::PID.and(CloneFlags::MOUNT),
+            (true, Pids::Sandbox(PidNamespace::Container)) => {
+                CloneFlags::PID.and(CloneFlags::MOUNT)
+            }
             // Born into the one that the shim's children belong to.
-            (true, PidNamespace::Sandbox | PidNamespace::Host) => CloneFlags::MOUNT,
+            (true, _) => CloneFlags::MOUNT,
+        };
+        let visit = match pids {
+            Pids::Of(first) if start.plan.isolated => {
+                Some(Visit::begin(first).map_err(failed("enter the pid namespace of the target"))?)
+            }
+            _ => None,
         };
         let started_at = Timestamp::now();
         let cloned = crate::sys::clone_process(namespaces, born_in.as_ref().map(AsFd::as_fd));
@@ -133,6 +151,7 @@ impl Container {
             }
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
+        drop(visit);
         drop((in_read, out_write, err_write, report_write, console_write));
         rustix::io::ioctl_fionbio(&report_read, true).map_err(failed("set up the report"))?;
         let outputs = vec![
@@ -142,6 +161,7 @@ impl Container {
         let status = ContainerStatus {
             spec: start.spec,
             image_digest: start.image_digest,
+            user: None,
             id: start.id,
             state: ContainerState::Running { pid: raw(pid), started_at },
             log_path: start.log_path,
@@ -186,6 +206,7 @@ impl Container {
         let status = ContainerStatus {
             spec: start.spec,
             image_digest: start.image_digest,
+            user: None,
             id: start.id,
             state: ContainerState::Exited(exit),
             log_path: start.log_path,
@@ -219,6 +240,7 @@ impl Container {
             let line: Vec<u8> = self.reported.drain(..=end).collect();
             match serde_json::from_slice(&line) {
                 Ok(Report::Ready) => ready = true,
+                Ok(Report::Became(identity)) => self.record.status.user = Some(identity),
                 Ok(report) => self.ended = Some(report),
                 Err(_) => {}
             }
@@ -296,6 +318,21 @@ impl Container {
         }
         let deadline = Instant::now() + grace;
         self.deadline = Some(self.deadline.map_or(deadline, |present| present.min(deadline)));
+    }
+
+    /// A descriptor of its first process.
+    pub(super) fn first_process(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Gives its cgroup other limits, and the record what they are.
+    pub(super) fn update(&mut self, update: Update) -> Result<(), cgroup::CgroupError> {
+        cgroup::rewrite(&update.writes)?;
+        let spec = &mut self.record.status.spec;
+        spec.resources = update.resources;
+        spec.labels.extend(update.labels);
+        save(&self.directory, &self.record);
+        Ok(())
     }
 
     /// The deadline is over.

@@ -147,6 +147,9 @@ fn surroundings(record: &SandboxRecord, directory: &SandboxDir) -> Result<(), St
             nix::sched::unshare(own).map_err(failed("make the sandbox's namespaces"))?;
         }
     }
+    for (name, value) in &record.spec.sysctls {
+        net::sysctl(name, value).map_err(failed("set a sysctl"))?;
+    }
     nix::unistd::sethostname(&record.spec.hostname).map_err(failed("set the host name"))?;
     if namespaces.pid == PidNamespace::Sandbox {
         pid_namespace::share().map_err(failed("share a pid namespace"))?;

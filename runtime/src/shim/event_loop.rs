@@ -13,11 +13,11 @@ use rustix::event::{Timespec, epoll};
 use rustix::process::WaitOptions;
 
 use super::connection::Connection;
-use super::container::{Container, Phase, Waiter};
-use super::proto::{Message, Operation, Outcome, Request, Start};
+use super::container::{Container, Phase, Pids, Waiter};
+use super::proto::{Message, Operation, Outcome, Request, Start, Update};
 use super::record::{ContainerRecord, SandboxDir, SandboxRecord};
 use super::tap::Tap;
-use crate::spec::ContainerStatus;
+use crate::spec::{ContainerStatus, PidNamespace};
 
 /// What a readiness is about; the key is what epoll gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,6 +251,7 @@ impl Shim {
                     None => self.reply(waiter, Outcome::Done),
                 }
             }
+            Operation::Update(update) => self.update(waiter, *update),
             Operation::Attach { name, streams } => self.attach(waiter, &name, streams),
             Operation::Quit => {
                 self.quitting = Some(waiter);
@@ -279,7 +280,11 @@ impl Shim {
             let spec = &record.status.spec;
             spec.name != name || spec.attempt.saturating_add(1) >= attempt
         });
-        match Container::start(start.clone(), self.record.spec.namespaces.pid) {
+        let pids = match self.pids(&start) {
+            Ok(pids) => pids,
+            Err(message) => return self.reply(waiter, Outcome::Refused { message }),
+        };
+        match Container::start(start.clone(), pids) {
             Ok(mut container) => {
                 container.start_waiter = Some(waiter);
                 self.adopt(container);
@@ -292,6 +297,39 @@ impl Shim {
                 self.reply(waiter, Outcome::Container { status });
             }
         }
+    }
+
+    /// Whose processes a container is to be born among; a target is only looked for where containers do
+    /// not see each other's anyway.
+    fn pids(&self, start: &Start) -> Result<Pids<'_>, String> {
+        let shared = self.record.spec.namespaces.pid;
+        match &start.spec.pid_of {
+            Some(target) if shared == PidNamespace::Container => {
+                let runs = |c: &&Container| c.record.status.spec.name == *target;
+                let target = self
+                    .containers
+                    .values()
+                    .find(runs)
+                    .ok_or_else(|| format!("target container {target} does not run"))?;
+                Ok(Pids::Of(target.first_process()))
+            }
+            _ => Ok(Pids::Sandbox(shared)),
+        }
+    }
+
+    fn update(&mut self, waiter: Waiter, update: Update) {
+        let (name, attempt) = (update.name.clone(), update.attempt);
+        let Some(container) = self.containers.values_mut().find(|c| c.is(&name, attempt)) else {
+            let message = format!("attempt {attempt} of container {name} does not run");
+            return self.reply(waiter, Outcome::Refused { message });
+        };
+        let outcome = match container.update(update) {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Refused { message: error.to_string() },
+        };
+        let record = container.record.clone();
+        self.announce(&record);
+        self.reply(waiter, outcome);
     }
 
     fn known(&self, name: &str, attempt: u32) -> Option<ContainerStatus> {

@@ -3,9 +3,14 @@
 //! A pid namespace ends with its first process, and no container is there from the first to the last
 //! moment. So its first process is a copy of the shim that only waits; Kubernetes' pause container is
 //! the same. It reaps what containers orphan, and dies with the shim.
+//!
+//! A single container may also be born into the namespace of another one ([`Visit`]): an ephemeral
+//! container that looks into its target.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{Mode, OFlags};
@@ -22,6 +27,29 @@ pub(super) fn share() -> io::Result<()> {
             crate::sys::exit_now(1)
         }
         Cloned::Parent { pidfd, .. } => Ok(setns(pidfd, CloneFlags::CLONE_NEWPID)?),
+    }
+}
+
+/// As long as this lives, this single-threaded process's children are born into another namespace.
+///
+/// Should coming back fail, no child can be cloned into a namespace of its own any more: the kernel
+/// refuses that from elsewhere, so that no container ends up among strangers.
+pub(super) struct Visit {
+    own: File,
+}
+
+impl Visit {
+    /// `first` is a pidfd of a process in the other namespace, which must be below this one.
+    pub(super) fn begin(first: BorrowedFd<'_>) -> io::Result<Self> {
+        let own = File::open("/proc/self/ns/pid_for_children")?;
+        setns(first, CloneFlags::CLONE_NEWPID)?;
+        Ok(Self { own })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let _ = setns(&self.own, CloneFlags::CLONE_NEWPID);
     }
 }
 

@@ -4,13 +4,14 @@
 //! id (in any order: a stop is answered when the container has exited), and pushes
 //! [`Message::Changed`] to every client at every change of state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::CgroupPlan;
+use crate::cgroup::{CgroupPlan, Write};
 use crate::launch::LaunchPlan;
-use crate::spec::{ContainerSpec, ContainerStatus};
+use crate::spec::{ContainerSpec, ContainerStatus, Resources};
 use crate::streams::Wanted;
 
 use super::record::ContainerRecord;
@@ -36,6 +37,8 @@ pub(crate) enum Operation {
     Start(Box<Start>),
     /// Stop a container: its stop signal, SIGKILL after `grace_millis`; answered when it has exited.
     Stop { name: String, grace_millis: u64 },
+    /// Change the limits of a container that runs.
+    Update(Box<Update>),
     /// Connect with the streams of a container's first process. The answer comes with descriptors.
     Attach { name: String, streams: Wanted },
     /// Kill everything, and when it is gone answer and end.
@@ -56,6 +59,19 @@ pub(crate) struct Start {
     pub(crate) cgroup: CgroupPlan,
     /// Asks for an end.
     pub(crate) stop_signal: i32,
+}
+
+/// Other limits for a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Update {
+    pub(crate) name: String,
+    pub(crate) attempt: u32,
+    /// What the record says from then on.
+    pub(crate) resources: Resources,
+    /// Added to those of the record.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// What that is in the container's cgroup.
+    pub(crate) writes: Vec<Write>,
 }
 
 /// What a shim says.

@@ -77,7 +77,8 @@ fn run(config: &HostConfig, ending: &Arc<Ending>) -> Result<Outcome, Outcome> {
     let listener = config.http.as_ref().filter(|_| config.world.serves_http()).map(bind);
     let listener = listener.transpose()?;
     if let Some(plan) = &config.isolation {
-        crate::launch::isolate(plan).map_err(Outcome::failed_to("isolate"))?;
+        let identity = crate::launch::isolate(plan).map_err(Outcome::failed_to("isolate"))?;
+        identity.into_iter().for_each(|identity| ending.became(identity));
     }
     let preopens = volumes::resolve(config)
         .map_err(|message| Outcome::not_started("open volumes", message))?;

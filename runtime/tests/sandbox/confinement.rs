@@ -32,6 +32,7 @@ fn users_come_from_the_image_or_the_specification() {
                     gid: Some(3000),
                     supplementary_gids: vec![4000],
                     must_be_non_root: true,
+                    ..UserSpec::default()
                 };
             })
             .await;
@@ -40,6 +41,12 @@ fn users_come_from_the_image_or_the_specification() {
             "{output}"
         );
         assert!(output.contains("Permission denied"));
+        let strict = |spec: &mut ContainerSpec| {
+            spec.user.uid = Some(1000);
+            spec.user.strict_groups = true;
+        };
+        let (_, output) = node.run_with("id", strict).await;
+        assert_eq!(output, "uid=1000(app) gid=1000(app) groups=1000(app)\n");
         let (exit, _) = node.run_with("id", |spec| spec.user.must_be_non_root = true).await;
         assert_eq!(exit.reason, ExitReason::StartError);
         assert!(exit.message.contains("runAsNonRoot"), "{}", exit.message);
@@ -254,6 +261,49 @@ fn cgroup_limits_hold() {
             )
             .await;
         assert!(output.contains("can't fork") || exit.code != 0, "{exit:?} {output}");
+    });
+}
+
+#[test]
+fn limits_change_under_a_running_container() {
+    on_a_node(async |node| {
+        let of = |cpu: u64, memory: u64| Resources {
+            cpu_limit_millis: Some(cpu),
+            memory_limit_bytes: Some(memory << 20),
+            ..Resources::default()
+        };
+        let resources = of(500, 64);
+        let sandbox = SandboxSpec { resources, ..node.sandbox_spec("s", Network::Host) };
+        node.runtime.create_sandbox(sandbox).await.unwrap();
+        let see = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max \
+                   /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | \
+                   sed 's/ 100000//' | tr '\\n' ' '";
+        let script = format!(
+            "last=; while :; do now=$({see}); [ \"$now\" = \"$last\" ] || echo $now; last=$now; sleep 0.05; done"
+        );
+        let mut spec = shell("c", &script);
+        spec.resources = Resources { oom_score_adj: Some(7), ..of(500, 64) };
+        let status = node.runtime.start_container("s", spec).await.unwrap();
+        let says = |cpu: u64, memory: u64| format!("{} {}\n", memory << 20, cpu * 100);
+        log_until(&status.log_path, |log| log == says(500, 64)).await;
+        let labels = || [("new".to_owned(), "yes".to_owned())].into();
+        // Up: the sandbox first; down: it last. The kernel refuses what would not fit.
+        node.runtime.update_sandbox("s", &of(900, 128)).await.unwrap();
+        node.runtime.update_container("s", "c", of(900, 128), labels()).await.unwrap();
+        log_until(&status.log_path, |log| log.ends_with(&says(900, 128))).await;
+        node.runtime.update_container("s", "c", of(200, 32), labels()).await.unwrap();
+        node.runtime.update_sandbox("s", &of(200, 32)).await.unwrap();
+        log_until(&status.log_path, |log| log.ends_with(&says(200, 32))).await;
+        let told = node.status("s", "c", 0).await.unwrap().spec;
+        assert_eq!(told.resources, Resources { oom_score_adj: Some(7), ..of(200, 32) });
+        assert_eq!(told.labels["new"], "yes");
+
+        let bytes = Resources { memory_limit_bytes: Some(4096), ..Resources::default() };
+        let error = node.runtime.update_container("s", "c", bytes, labels()).await.unwrap_err();
+        assert!(matches!(error, runtime::UpdateError::BelowUsage { limit: 4096, .. }), "{error}");
+        node.runtime.stop_container("s", "c", std::time::Duration::ZERO).await.unwrap();
+        let error = node.runtime.update_container("s", "c", of(1, 1), labels()).await.unwrap_err();
+        assert!(matches!(error, runtime::UpdateError::NotRunning { .. }), "{error}");
     });
 }
 

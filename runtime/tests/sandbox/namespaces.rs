@@ -1,5 +1,7 @@
 //! Process ids and IPC: a container's own, its sandbox's, the host's.
 
+use std::time::Duration;
+
 use runtime::spec::*;
 
 use super::node::*;
@@ -91,5 +93,42 @@ fn the_hosts_ipc_is_shared_only_when_asked_for() {
         assert_eq!((exit.code, output.trim_end()), (0, &*own.to_string_lossy()));
         node.runtime.remove_sandbox("s").await.unwrap();
         assert!(shared.path().exists(), "nothing of the host's is removed");
+    });
+}
+
+#[test]
+fn a_container_is_born_among_the_processes_of_its_target() {
+    on_a_node(async |node| {
+        node.sandbox("s").await;
+        let script = "sleep 63547281 & echo up; exec sleep 1000";
+        let target = node.runtime.start_container("s", shell("target", script)).await.unwrap();
+        log_until(&target.log_path, |text| text == "up\n").await;
+        let of_target = |spec: &mut ContainerSpec| spec.pid_of = Some("target".to_owned());
+        let look = "test $$ != 1; echo $?; tr '\\0' ' ' < /proc/1/cmdline; \
+                    grep -l '[6]3547281' /proc/[0-9]*/cmdline | wc -l; ls /proc/1/root/bin/sh";
+        let (exit, output) = node.run_with(look, of_target).await;
+        assert_eq!((exit.code, output.as_str()), (0, "0\nsleep 1000 1\n/proc/1/root/bin/sh\n"));
+        // Whoever comes after it is alone again.
+        let (_, output) = node.run("echo $$").await;
+        assert_eq!(output, "1\n");
+        // Further processes of it are where it is.
+        let mut looker = shell("looker", "exec sleep 2000");
+        of_target(&mut looker);
+        node.runtime.start_container("s", looker).await.unwrap();
+        let words = ["/bin/sh", "-c", "grep -q '[6]3547281' /proc/[0-9]*/cmdline"];
+        let spec = runtime::ExecSpec {
+            command: words.map(str::to_owned).to_vec(),
+            ..runtime::ExecSpec::default()
+        };
+        let mut exec = node.runtime.exec("s", "looker", spec).await.unwrap();
+        assert_eq!(exec.wait().await.unwrap(), 0);
+        // It ends with its target, and a target that is gone is none.
+        node.runtime.stop_container("s", "target", Duration::ZERO).await.unwrap();
+        let exit = node.exited("s", "looker", 0).await;
+        assert_eq!((exit.code, exit.signal), (137, Some(9)));
+        let mut late = shell("late", "true");
+        of_target(&mut late);
+        let refused = node.runtime.start_container("s", late).await.unwrap_err();
+        assert!(refused.to_string().contains("target container target does not run"), "{refused}");
     });
 }

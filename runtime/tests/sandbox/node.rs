@@ -74,6 +74,7 @@ impl Node {
             hostname: format!("host-{id}"),
             network,
             namespaces: Default::default(),
+            sysctls: Default::default(),
             hosts: "127.0.0.1 localhost\n10.1.2.3 friend\n".to_owned(),
             resolv_conf: "nameserver 10.96.0.10\n".to_owned(),
             resources: Resources::default(),
@@ -184,6 +185,7 @@ pub(crate) fn shell(name: &str, script: &str) -> ContainerSpec {
         security: Security::default(),
         http_port: None,
         stdio: Default::default(),
+        pid_of: None,
         labels: Default::default(),
     }
 }

@@ -147,6 +147,7 @@ async fn unprivileged(folder: &Path) {
         hostname: "s".into(),
         network: Network::Loopback { address },
         namespaces: Default::default(),
+        sysctls: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),

@@ -20,16 +20,16 @@ impl Nominated {
         self.pods.entry(node.clone()).or_default().push(pod);
     }
 
-    /// Returns whether there was a nomination.
-    pub(super) fn remove(&mut self, uid: &PodUid) -> bool {
-        let Some(node) = self.nodes.remove(uid) else { return false };
+    /// Gives the node where there was a nomination.
+    pub(super) fn remove(&mut self, uid: &PodUid) -> Option<Arc<str>> {
+        let node = self.nodes.remove(uid)?;
         if let Some(pods) = self.pods.get_mut(&node) {
             pods.retain(|pod| pod.uid != *uid);
             if pods.is_empty() {
                 self.pods.remove(&node);
             }
         }
-        true
+        Some(node)
     }
 
     /// Where a pod is nominated to.

@@ -13,7 +13,9 @@ use crate::affinity::{Labels, PodAffinity, Term};
 pub enum Meaning {
     /// Keeps matching pods out of its group.
     Forbids,
-    /// Adds this much to the score of its group. A required affinity counts 1.
+    /// Draws matching pods into its group; how much is the profile's to say.
+    Attracts,
+    /// Adds this much to the score of its group.
     Weighs(i32),
 }
 
@@ -38,7 +40,7 @@ pub struct Terms {
 /// Every term of a pod with its meaning to others.
 pub fn meanings(affinity: &PodAffinity) -> impl Iterator<Item = (Meaning, &Term)> {
     let forbids = affinity.anti.iter().map(|term| (Meaning::Forbids, term));
-    let hard = affinity.required.iter().map(|term| (Meaning::Weighs(1), term));
+    let hard = affinity.required.iter().map(|term| (Meaning::Attracts, term));
     let soft = affinity.preferred.iter().map(|(weight, term)| (Meaning::Weighs(*weight), term));
     let anti =
         affinity.preferred_anti.iter().map(|(weight, term)| (Meaning::Weighs(-*weight), term));

@@ -7,45 +7,50 @@ use tracing::{info, warn};
 use super::Cycle;
 use crate::bind::{self, BindError};
 use crate::diagnosis::{Diagnosis, Preemption};
+use crate::framework::{Aftermath, Attempt, Framework};
 use crate::pod::PodInfo;
-use crate::preemption::{Victims, preempt};
+use crate::preemption::Victims;
 
 impl Cycle {
-    /// Nominates a node and takes its victims away, if there is a node where that helps; otherwise
+    /// Nominates a node and takes its victims away, if a plugin knows one where that helps; otherwise
     /// notes in the diagnosis why not.
-    pub(super) fn preempt(&mut self, pod: &Arc<PodInfo>, diagnosis: &mut Diagnosis) {
-        if pod.demands.never_preempts {
-            return;
+    pub(super) fn preempt(
+        &mut self,
+        framework: &Framework,
+        pod: &Arc<PodInfo>,
+        diagnosis: &mut Diagnosis,
+    ) {
+        let attempt = Attempt {
+            framework,
+            cache: &self.cache,
+            budgets: &self.budgets,
+            pod,
+            openable: &diagnosis.openable,
+        };
+        let mut last = None;
+        for plugin in &framework.post_filters {
+            let aftermath = plugin.post_filter(&attempt);
+            let found = matches!(aftermath, Aftermath::Room(_));
+            last = Some(aftermath);
+            if found {
+                break;
+            }
         }
-        if self.is_waiting_for_room(pod, diagnosis) {
-            diagnosis.preemption = Some(Preemption::Waiting);
-            return;
-        }
-        if diagnosis.openable.is_empty() {
-            self.cache.withdraw(&pod.uid);
-            return;
-        }
-        let at = &diagnosis.openable;
-        match preempt(&self.framework, &self.cache, pod, at, &self.budgets) {
-            Ok(victims) => {
+        match last {
+            None => diagnosis.preemption = Some(Preemption::Off),
+            Some(Aftermath::Room(victims)) => {
                 diagnosis.preemption = Some(Preemption::Helps);
                 self.make_room(pod, victims);
             }
-            Err(reasons) => {
-                diagnosis.preemption = Some(Preemption::Fails(reasons));
+            // What is nominated stays.
+            Some(Aftermath::NotEligible(why)) => {
+                diagnosis.preemption = Some(Preemption::NotEligible(why));
+            }
+            Some(Aftermath::NoRoom(reasons)) => {
+                diagnosis.preemption = (!reasons.is_empty()).then_some(Preemption::Fails(reasons));
                 self.cache.withdraw(&pod.uid);
             }
         }
-    }
-
-    /// Whether pods of lower priority are about to leave the node the pod is nominated to.
-    fn is_waiting_for_room(&self, pod: &PodInfo, diagnosis: &Diagnosis) -> bool {
-        let Some(at) = self.cache.nomination(&pod.uid).and_then(|n| self.cache.position(n)) else {
-            return false;
-        };
-        let leaves =
-            |other: &Arc<PodInfo>| other.deleting && other.demands.priority < pod.demands.priority;
-        diagnosis.openable.contains(&at) && self.cache.nodes()[at].residents.iter().any(leaves)
     }
 
     fn make_room(&mut self, pod: &Arc<PodInfo>, victims: Victims) {
@@ -57,15 +62,17 @@ impl Cycle {
             victims = pods.len(),
             "making room for pod"
         );
-        // Room kept there for pods that matter less is theirs no more.
-        let lesser: Vec<_> = self
+        // Room kept there for pods that matter less is theirs no more, and they are to look again.
+        let lesser: Vec<Arc<PodInfo>> = self
             .cache
             .nominated(&node)
             .filter(|other| other.demands.priority < pod.demands.priority)
-            .map(|other| other.uid.clone())
+            .cloned()
             .collect();
-        for uid in lesser {
-            self.cache.withdraw(&uid);
+        for other in lesser {
+            self.cache.withdraw(&other.uid);
+            self.take_back(&other);
+            self.queue.activate(&other.uid);
         }
         self.cache.nominate(pod.clone(), &node);
         for victim in pods {
@@ -81,11 +88,12 @@ impl Cycle {
                 self.cache.see(Arc::new(leaving), &node);
             }
             let (client, recorder) = (self.client.clone(), self.recorder.clone());
-            let scheduler = self.config.scheduler_name.clone();
+            let scheduler = pod.scheduler_name.clone();
+            let now = self.config.clock.now();
             let message = format!("Preempted by pod {} on node {node}", pod.uid.0);
             self.tracker.spawn(async move {
-                match bind::evict(&client, &victim, &scheduler).await {
-                    Ok(()) => recorder.normal(&victim, "Preempted", message),
+                match bind::evict(&client, &victim, &scheduler, now).await {
+                    Ok(()) => recorder.done_by(&scheduler, &victim, "Preempted", message),
                     Err(BindError::Gone { .. }) => {}
                     Err(error) => {
                         let (namespace, name) = (&victim.namespace, &victim.name);

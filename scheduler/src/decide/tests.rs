@@ -110,12 +110,20 @@ fn pinned_pods_look_only_at_their_node() {
 
 #[test]
 fn the_search_is_bounded_and_rotates() {
-    assert_eq!(enough(0), 0);
-    assert_eq!(enough(99), 99);
-    assert_eq!(enough(100), 100);
-    assert_eq!(enough(1000), 420);
-    assert_eq!(enough(5000), 500);
-    assert_eq!(enough(20_000), 1000);
+    for (nodes, percentage, wanted) in [
+        (0, 0, 0),
+        (99, 0, 99),
+        (100, 0, 100),
+        (1000, 0, 420),
+        (5000, 0, 500),
+        (20_000, 0, 1000),
+        (99, 1, 99),
+        (1000, 1, 100),
+        (1000, 70, 700),
+        (1000, 100, 1000),
+    ] {
+        assert_eq!(enough(nodes, percentage), wanted, "{nodes} nodes, {percentage} %");
+    }
 
     let names: Vec<String> = (0..400).map(|i| format!("n{i}")).collect();
     let nodes: Vec<(&str, Value)> = names.iter().map(|n| (n.as_str(), json!({}))).collect();
@@ -130,4 +138,69 @@ fn the_search_is_bounded_and_rotates() {
         seen.insert(decide(&framework, &cache, &p, &mut rotation).unwrap());
     }
     assert!(seen.len() > 100, "only {} of 400 nodes were ever chosen", seen.len());
+}
+
+#[test]
+fn what_is_remembered_of_nodes_follows_their_changes() {
+    let mut cache = cache(&[("a", json!({})), ("b", json!({}))]);
+    let framework = Framework::default();
+    let mut rotation = Rotation::new(7);
+    let wants = json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "3"}}}]});
+    let mut on = Vec::new();
+    for uid in ["p", "q"] {
+        let pod = pod(uid, wants.clone());
+        let node = decide(&framework, &cache, &pod, &mut rotation).unwrap();
+        cache.assume(Arc::new(pod), &node);
+        on.push(node);
+    }
+    assert_ne!(on[0], on[1], "the first node is known to be full");
+    let third = pod("r", wants.clone());
+    let diagnosis = decide(&framework, &cache, &third, &mut rotation).unwrap_err();
+    assert_eq!((diagnosis.reasons["Insufficient cpu"], diagnosis.openable.len()), (2, 2));
+    let again = decide(&framework, &cache, &third, &mut rotation).unwrap_err();
+    assert_eq!(again, diagnosis, "what is remembered is said in full");
+    cache.remove_pod(&PodUid("q".into()));
+    assert_eq!(decide(&framework, &cache, &third, &mut rotation).as_ref(), Ok(&on[1]));
+    let kept = pod(
+        "s",
+        json!({"containers": [{"name": "c", "resources":
+        {"requests": {"cpu": "2"}}}], "priority": 5}),
+    );
+    cache.nominate(Arc::new(kept), &on[1]);
+    let diagnosis = decide(&framework, &cache, &third, &mut rotation).unwrap_err();
+    assert_eq!(diagnosis.reasons["Insufficient cpu"], 2, "room is kept there");
+}
+
+#[test]
+fn pods_of_one_kind_go_where_they_would_without_memory() {
+    let nodes: Vec<(String, Value)> = (0..40)
+        .map(|n| {
+            let zone = json!({"zone": format!("z{}", n % 3)});
+            (format!("n{n}"), json!({"metadata": {"labels": zone}}))
+        })
+        .collect();
+    let nodes: Vec<(&str, Value)> = nodes.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+    let framework = Framework::default();
+    let place_all = |remembers: bool| {
+        let mut cache = cache(&nodes);
+        let mut rotation = Rotation::new(9);
+        let mut placed = Vec::new();
+        for number in 0..400 {
+            let cpu = if number % 3 == 0 { "300m" } else { "100m" };
+            let spec = json!({"containers": [{"name": "c",
+                "resources": {"requests": {"cpu": cpu}}}]});
+            let pod = pod(&number.to_string(), spec);
+            if !remembers {
+                rotation.memos = Memos::default();
+            }
+            let node = decide(&framework, &cache, &pod, &mut rotation).unwrap();
+            cache.assume(Arc::new(pod), &node);
+            placed.push(node);
+            if number % 7 == 6 {
+                cache.remove_pod(&PodUid((number / 2).to_string().as_str().into()));
+            }
+        }
+        placed
+    };
+    assert_eq!(place_all(true), place_all(false));
 }

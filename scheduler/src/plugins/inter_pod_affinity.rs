@@ -11,13 +11,24 @@ mod state;
 mod tests;
 
 use crate::cache::{Cache, Meaning};
+use crate::configuration::PodAffinityArguments;
 use crate::framework::{Candidate, Change, Filter, FilterState, Prepared, Score, ScoreState};
 use crate::pod::PodInfo;
 
 /// Filter: required affinity and anti-affinity of the pod, and required anti-affinity of others.
 /// Score: preferred terms of the pod, preferred and required terms of others.
-#[derive(Debug)]
-pub struct InterPodAffinity;
+#[derive(Debug, Default)]
+pub struct InterPodAffinity {
+    arguments: PodAffinityArguments,
+}
+
+impl InterPodAffinity {
+    /// With what terms of others count.
+    #[must_use]
+    pub fn new(arguments: &PodAffinityArguments) -> Self {
+        Self { arguments: *arguments }
+    }
+}
 
 impl Filter for InterPodAffinity {
     fn name(&self) -> &'static str {
@@ -50,17 +61,13 @@ impl Score for InterPodAffinity {
         "InterPodAffinity"
     }
 
-    fn weight(&self) -> i64 {
-        2
-    }
-
     fn pre_score<'a>(
         &'a self,
         pod: &'a PodInfo,
         cache: &'a Cache,
         _: &[Candidate<'a>],
     ) -> Prepared<Box<dyn ScoreState + 'a>> {
-        let state = score::State::gather(pod, cache);
+        let state = score::State::gather(pod, cache, self.arguments);
         if state.is_idle() { Prepared::Skip } else { Prepared::State(Box::new(state)) }
     }
 }

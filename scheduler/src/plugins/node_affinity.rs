@@ -2,21 +2,31 @@
 //!
 //! Source: <https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/>.
 
-use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
+use api::node_selector::{matches, term_matches};
 
+use crate::configuration::NodeAffinityArguments;
 use crate::diagnosis::Diagnosis;
-use crate::framework::{Change, Filter, Framework, Rejection, Score, normalize_to_max};
+use crate::framework::{Change, Filter, Rejection, Score, normalize_to_max};
 use crate::node::{NodeInfo, Offer};
 use crate::pod::PodInfo;
 
-/// Filter: `spec.nodeSelector` and required affinity must match.
-/// Score: the weights of the preferred terms that match.
-#[derive(Debug)]
-pub struct NodeAffinity;
+/// Filter: `spec.nodeSelector` and required affinity must match, and what the profile requires of all
+/// pods. Score: the weights of the preferred terms that match.
+#[derive(Debug, Default)]
+pub struct NodeAffinity {
+    added: NodeAffinityArguments,
+}
 
 const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
+const ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
 
 impl NodeAffinity {
+    /// With affinity that every pod gets.
+    #[must_use]
+    pub fn new(added: &NodeAffinityArguments) -> Self {
+        Self { added: added.clone() }
+    }
+
     /// The names a pod is pinned to, if every term of its required affinity names nodes (as
     /// DaemonSets write them). Then only those nodes need to be looked at.
     pub(crate) fn pinned(pod: &PodInfo) -> Option<Vec<&str>> {
@@ -33,50 +43,18 @@ impl NodeAffinity {
     }
 
     /// Counts the nodes that were not asked because the pod is pinned to others: all but the first
-    /// `asked`.
-    pub(crate) fn count_unasked(framework: &Framework, diagnosis: &mut Diagnosis, asked: usize) {
-        let position = framework.filters.iter().position(|f| f.name() == Filter::name(&Self));
-        for _ in asked..diagnosis.nodes {
-            diagnosis.count(position.unwrap_or_default(), Rejection::unresolvable(REASON));
-        }
+    /// `asked`. `position` is that of this filter.
+    pub(crate) fn count_unasked(position: usize, diagnosis: &mut Diagnosis, asked: usize) {
+        let unasked = diagnosis.nodes.saturating_sub(asked);
+        diagnosis.count(position, &Rejection::unresolvable(REASON), unasked);
     }
 }
 
-fn selector_matches(selector: &NodeSelector, node: &NodeInfo, offer: &Offer) -> bool {
-    selector.node_selector_terms.iter().any(|term| term_matches(term, node, offer))
-}
-
-/// A term without any requirement matches nothing.
-fn term_matches(term: &NodeSelectorTerm, node: &NodeInfo, offer: &Offer) -> bool {
-    let labels = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    if labels.is_empty() && fields.is_empty() {
-        return false;
-    }
-    labels.iter().all(|r| requirement_matches(r, offer.labels.get(&r.key).map(String::as_str)))
-        && fields
-            .iter()
-            .all(|r| requirement_matches(r, (r.key == "metadata.name").then_some(&*node.name)))
-}
-
-fn requirement_matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = |value: &str| values.iter().any(|v| v == value);
-    let compared = |holds: fn(i64, i64) -> bool| {
-        let (Some(have), [bound]) = (value.and_then(|v| v.parse().ok()), values) else {
-            return false;
-        };
-        bound.parse().is_ok_and(|bound| holds(have, bound))
-    };
-    match requirement.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => !value.is_some_and(listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => compared(|have, bound| have > bound),
-        "Lt" => compared(|have, bound| have < bound),
-        _ => false,
-    }
+/// Whether the node is among those that the pod asks for.
+pub(crate) fn wants(pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> bool {
+    let demands = &pod.demands;
+    demands.node_selector.iter().all(|(key, value)| offer.labels.get(key) == Some(value))
+        && demands.affinity.as_ref().is_none_or(|wanted| matches(wanted, &node.name, &offer.labels))
 }
 
 impl Filter for NodeAffinity {
@@ -85,20 +63,11 @@ impl Filter for NodeAffinity {
     }
 
     fn filter(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> Result<(), Rejection> {
-        let selected = pod
-            .demands
-            .node_selector
-            .iter()
-            .all(|(key, value)| offer.labels.get(key) == Some(value));
-        let affine = pod
-            .demands
-            .affinity
-            .as_ref()
-            .is_none_or(|selector| selector_matches(selector, node, offer));
-        if selected && affine {
-            return Ok(());
+        let enforced = self.added.required.as_ref();
+        if enforced.is_some_and(|wanted| !matches(wanted, &node.name, &offer.labels)) {
+            return Err(Rejection::unresolvable(ENFORCED));
         }
-        Err(Rejection::unresolvable(REASON))
+        if wants(pod, node, offer) { Ok(()) } else { Err(Rejection::unresolvable(REASON)) }
     }
 
     fn helped_by(&self, change: Change) -> bool {
@@ -111,15 +80,12 @@ impl Score for NodeAffinity {
         "NodeAffinity"
     }
 
-    fn weight(&self) -> i64 {
-        2
-    }
-
     fn score(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> i64 {
         pod.demands
             .preferred
             .iter()
-            .filter(|p| term_matches(&p.preference, node, offer))
+            .chain(&self.added.preferred)
+            .filter(|p| term_matches(&p.preference, &node.name, &offer.labels))
             .map(|p| i64::from(p.weight))
             .sum()
     }
@@ -169,7 +135,7 @@ mod tests {
             (by_name("NotIn"), false),
             (required(json!({})), false),
         ] {
-            let verdict = NodeAffinity.filter(&pod(spec.clone()), &n, &offer);
+            let verdict = NodeAffinity::default().filter(&pod(spec.clone()), &n, &offer);
             assert_eq!(verdict.is_ok(), fits, "{spec}");
         }
     }
@@ -181,7 +147,7 @@ mod tests {
                 {"weight": 10, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
                 {"weight": 5, "preference": {"matchExpressions": [{"key": "b", "operator": "Exists"}]}}]}}}));
         let n = node("n", json!({"metadata": {"labels": {"a": "1", "b": "1"}}}));
-        assert_eq!(Score::score(&NodeAffinity, &p, &n, n.offer.as_ref().unwrap()), 15);
+        assert_eq!(NodeAffinity::default().score(&p, &n, n.offer.as_ref().unwrap()), 15);
     }
 
     #[test]
@@ -191,5 +157,32 @@ mod tests {
         assert_eq!(NodeAffinity::pinned(&pod(required(pin))), Some(vec!["n7"]));
         assert_eq!(NodeAffinity::pinned(&pod(expression("a", "Exists", &[]))), None);
         assert_eq!(NodeAffinity::pinned(&pod(json!({}))), None);
+    }
+
+    #[test]
+    fn a_profile_adds_to_what_pods_ask_for() {
+        let term = |key: &str| json!({"matchExpressions": [{"key": key, "operator": "Exists"}]});
+        let added = NodeAffinityArguments {
+            required: Some(
+                serde_json::from_value(json!({"nodeSelectorTerms": [term("pool")]})).unwrap(),
+            ),
+            preferred: vec![
+                serde_json::from_value(json!({"weight": 7, "preference": term("fast")})).unwrap(),
+            ],
+        };
+        let plugin = NodeAffinity::new(&added);
+        let p = pod(json!({"nodeSelector": {"disk": "ssd"}}));
+        for (labels, reason, score) in [
+            (json!({"disk": "ssd"}), Some(ENFORCED), 0),
+            (json!({"pool": "a"}), Some(REASON), 0),
+            (json!({"disk": "ssd", "pool": "a"}), None, 0),
+            (json!({"disk": "ssd", "pool": "a", "fast": ""}), None, 7),
+        ] {
+            let n = node("n", json!({"metadata": {"labels": labels}}));
+            let offer = n.offer.clone().unwrap();
+            let refused = plugin.filter(&p, &n, &offer).err().map(|it| it.reasons.concat());
+            assert_eq!(refused.as_deref(), reason, "{labels}");
+            assert_eq!(plugin.score(&p, &n, &offer), score, "{labels}");
+        }
     }
 }

@@ -67,10 +67,6 @@ impl Score for TaintToleration {
         "TaintToleration"
     }
 
-    fn weight(&self) -> i64 {
-        3
-    }
-
     fn score(&self, pod: &PodInfo, _: &NodeInfo, offer: &Offer) -> i64 {
         let unwelcome = offer.taints.iter().filter(|taint| {
             taint.effect == "PreferNoSchedule" && !tolerated(taint, &pod.demands.tolerations)

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::framework::Framework;
 
 /// Nodes with 4 CPUs.
 fn cluster(nodes: &[&str]) -> Cache {
@@ -29,7 +30,9 @@ fn pod(name: &str, priority: i32, cpu: &str, more: Value) -> Arc<PodInfo> {
 
 fn run(cache: &Cache, pod: &PodInfo, budgets: &Budgets) -> Result<(String, Vec<String>), Reasons> {
     let all: Vec<usize> = (0..cache.nodes().len()).collect();
-    let victims = preempt(&Framework::default(), cache, pod, &all, budgets)?;
+    let framework = Framework::default();
+    let attempt = Attempt { framework: &framework, cache, budgets, pod, openable: &all };
+    let victims = preempt(&attempt, PreemptionArguments::default())?;
     let names = victims.pods.iter().map(|pod| pod.name.clone()).collect();
     Ok((victims.node.to_string(), names))
 }

@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod framework;
+mod volumes;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Cluster {
@@ -35,6 +38,10 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    async fn start_with(scheduler: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = pki::Authority::open(&dir.path().join("pki")).unwrap();
         let url = format!("sqlite://{}", dir.path().join("state.db").display());
@@ -44,7 +51,7 @@ impl Cluster {
         let client = |user: User| Client::new(server.local(user), "default");
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let (own, stop) = (client(User::new("system:kube-scheduler", vec![])), shutdown.clone());
-        tracker.spawn(async move { scheduler::run(Config::default(), own, stop).await.unwrap() });
+        tracker.spawn(async move { scheduler::run(scheduler, own, stop).await.unwrap() });
         let admin = client(User::new("test", vec!["system:masters".to_owned()]));
         Self {
             pods: Api::default_namespaced(admin.clone()),

@@ -6,7 +6,7 @@ use tests::cluster::Cluster;
 use tests::images::Layout;
 use tests::registry::Registry;
 
-use crate::witness::{Witness, cannot_have_its_image, pod};
+use super::witness::{Witness, cannot_have_its_image, pod};
 
 #[test]
 fn a_full_disk_while_pulling() {

@@ -8,7 +8,7 @@ use tests::cluster::{Cluster, succeed};
 use tests::images::Layout;
 use tests::registry::Registry;
 
-use crate::witness::{Witness, cannot_have_its_image, pod, waiting};
+use super::witness::{Witness, cannot_have_its_image, pod, waiting};
 
 /// `tag`: busybox with its one layer replaced by what `change` makes of it.
 fn relayered(layout: &Layout, tag: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {

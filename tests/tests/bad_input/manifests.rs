@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::cluster::Cluster;
 
-use crate::witness::Witness;
+use super::witness::Witness;
 
 /// A request as it is, with the administrator's certificate: the status, the headers and the body.
 fn post(cluster: &Cluster, path: &str, body: Vec<u8>) -> (u16, Vec<String>, Value) {

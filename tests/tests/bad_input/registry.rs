@@ -9,7 +9,7 @@ use tests::cluster::Cluster;
 use tests::images::Layout;
 use tests::registry::Registry;
 
-use crate::witness::{Witness, cannot_have_its_image, pod};
+use super::witness::{Witness, cannot_have_its_image, pod};
 
 /// Stands before a registry and answers 500 while `failures` lasts.
 fn stumbling(registry: &Registry, failures: Arc<AtomicUsize>) -> String {

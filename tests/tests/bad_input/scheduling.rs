@@ -2,7 +2,7 @@
 
 use tests::cluster::Cluster;
 
-use crate::witness::Witness;
+use super::witness::Witness;
 
 #[test]
 fn a_pod_that_fits_nowhere() {

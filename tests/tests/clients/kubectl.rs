@@ -121,6 +121,7 @@ label cm plain a- => configmap/plain unlabeled
 annotate cm plain n=1 => configmap/plain annotated
 explain pod.spec.containers => ContainerPort
 explain deployment --recursive => progressDeadlineSeconds
+explain deployment.spec.strategy => How old pods are replaced by new ones.
 explain widgets !> the server doesn't have a resource type "widgets"
 top pod !> error: Metrics API not available
 top node !> error: Metrics API not available

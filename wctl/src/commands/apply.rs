@@ -91,7 +91,9 @@ impl<'a> One<'a> {
         Ok(Self { cluster, resource, manifest, namespace, dry_run })
     }
 
-    async fn create(&self, object: Value) -> Result<Outcome> {
+    async fn create(&self, mut object: Value) -> Result<Outcome> {
+        // A manifest that was once read from a server has one, and no new object does.
+        api::meta::remove(&mut object["metadata"], "resourceVersion");
         let path = self.resource.collection(Some(self.namespace));
         let path = self.query(&path, "kubectl-create");
         Ok(("created", request::post(&self.cluster.client, &path, &object).await?))

@@ -1,29 +1,26 @@
-//! The parts of a dev cluster as tasks of this process, and the order in which they end.
+//! Components as tasks of this process, and the order in which they end.
+//!
+//! Every mode is made of them: `wctl dev` starts all, `wctl server` the control plane, `wctl agent` what
+//! a node needs.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use apiserver::Server;
+use apiserver::pki::Authority;
 use kube::Client;
+use runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::home::Home;
-use super::slot::Slot;
-
 /// Tasks per pod: far more than programs have, far fewer than a host has.
-const POD_PIDS_LIMIT: u64 = 4096;
+pub(crate) const POD_PIDS_LIMIT: u64 = 4096;
 
-/// What the components are made of.
-pub(crate) struct Wiring<'a> {
-    pub(crate) home: &'a Home,
-    pub(crate) slot: &'a Slot,
-    pub(crate) node: &'a str,
-    pub(crate) scheduler: Client,
-    pub(crate) controllers: Client,
-    pub(crate) proxy: Client,
-    pub(crate) agent: Client,
-}
+/// The domain of Services' names.
+pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
 
 /// Running components.
+#[derive(Default)]
 pub(crate) struct Components {
     /// Everything but the API server: clients end before the server does.
     clients: JoinSet<(&'static str, Result<()>)>,
@@ -32,44 +29,44 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    /// Starts scheduler, controllers, proxy and agent.
-    pub(crate) fn start(wiring: Wiring<'_>) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let mut clients = JoinSet::new();
-        let Wiring { home, slot, node, .. } = wiring;
+    /// Starts something that ends when it is told to.
+    pub(crate) fn spawn<Run>(
+        &mut self,
+        name: &'static str,
+        run: impl FnOnce(CancellationToken) -> Run,
+    ) where
+        Run: Future<Output = Result<()>> + Send + 'static,
+    {
+        let running = run(self.stop_clients.child_token());
+        self.clients.spawn(async move { (name, running.await) });
+    }
 
-        let (client, token) = (wiring.scheduler, stop.child_token());
-        clients.spawn(async move {
-            let ended = scheduler::run(scheduler::Config::default(), client, token).await;
-            ("scheduler", ended.context("scheduler"))
+    /// Starts the scheduler.
+    pub(crate) fn scheduler(&mut self, config: scheduler::Config, client: Client) {
+        self.spawn("scheduler", |stop| async {
+            scheduler::run(config, client, stop).await.context("scheduler")
         });
+    }
 
-        let config = controllers::Config {
-            root_ca: Some(home.authority().ca_pem().to_owned()),
-            local_path: Some(controllers::LocalPath {
-                folder: home.data_dir().join("volumes"),
-                node: node.to_owned(),
-            }),
-            ..controllers::Config::default()
-        };
-        let (client, token) = (wiring.controllers, stop.child_token());
-        clients.spawn(async move {
-            let ended = controllers::run(config, client, token).await;
-            ("controllers", ended.context("controllers"))
+    /// Starts the controllers.
+    pub(crate) fn controllers(&mut self, config: controllers::Config, client: Client) {
+        self.spawn("controllers", |stop| async {
+            controllers::run(config, client, stop).await.context("controllers")
         });
+    }
 
-        let config = proxy_config(slot, node);
-        let (client, token) = (wiring.proxy, stop.child_token());
-        clients.spawn(async move {
-            ("proxy", proxy::run(config, client, token).await.context("proxy"))
+    /// Starts the Service proxy.
+    pub(crate) fn proxy(&mut self, config: proxy::Config, client: Client) {
+        self.spawn("proxy", |stop| async {
+            proxy::run(config, client, stop).await.context("proxy")
         });
+    }
 
-        let config = agent_config(home, slot, node)?;
-        let (client, token, runtime) = (wiring.agent, stop.child_token(), home.runtime().clone());
-        clients.spawn(async move {
-            ("agent", agent::run(config, runtime, client, token).await.context("agent"))
+    /// Starts the node agent.
+    pub(crate) fn agent(&mut self, config: agent::Config, runtime: Runtime, client: Client) {
+        self.spawn("agent", |stop| async {
+            agent::run(config, runtime, client, stop).await.context("agent")
         });
-        Ok(Self { clients, server: JoinSet::new(), stop_clients: stop })
     }
 
     /// Starts answering connections.
@@ -109,43 +106,22 @@ impl Components {
     }
 }
 
-fn agent_config(home: &Home, slot: &Slot, node: &str) -> Result<agent::Config> {
-    let ip = slot.node_ip();
-    let authority = home.authority();
-    let identity = authority.node(node, &[node.to_owned(), ip.to_string()]);
-    let identity = identity.context("issue the node's certificate")?;
-    let network = if slot.bridged() {
-        agent::PodNetwork::Bridge { name: slot.bridge(), cidr: slot.pod_cidr() }
-    } else {
-        agent::PodNetwork::Loopback { cidr: slot.pod_cidr() }
-    };
-    Ok(agent::Config {
-        node_name: node.to_owned(),
-        node_labels: Default::default(),
-        node_taints: Vec::new(),
-        node_ip: ip,
-        network,
-        cluster_dns: Vec::new(),
-        cluster_domain: "cluster.local".to_owned(),
-        data_dir: home.data_dir().to_owned(),
-        listen: (ip, 0).into(),
-        tls: agent::ServingTls {
-            certificate_pem: identity.certificate_pem,
-            key_pem: identity.key_pem,
-            client_ca_pem: authority.ca_pem().to_owned(),
-        },
-        capacity: agent::Capacity::default(),
-        pod_pids_limit: Some(POD_PIDS_LIMIT),
-        api_server: None,
-        version: format!(
-            "{}+wharf{}",
-            api::discovery::KUBERNETES_VERSION,
-            env!("CARGO_PKG_VERSION")
-        ),
-    })
+/// The controllers of a cluster with this authority, and with defaults for the rest. Serving certificates
+/// are left to the operator.
+pub(crate) fn controllers_config(authority: &Arc<Authority>) -> controllers::Config {
+    controllers::Config {
+        root_ca: Some(authority.ca_pem().to_owned()),
+        signing: Some(controllers::Signing {
+            certificate_pem: authority.ca_pem().to_owned(),
+            key_pem: authority.ca_key_pem(),
+            lifetime: controllers::Signing::LIFETIME,
+            approve_serving: false,
+        }),
+        ..controllers::Config::default()
+    }
 }
 
-fn proxy_config(slot: &Slot, node: &str) -> proxy::Config {
-    let mode = if slot.bridged() { proxy::Mode::AnyIp } else { proxy::Mode::Loopback };
-    proxy::Config::new(node, slot.service_cidr().into(), mode)
+/// What a node says of its version.
+pub(crate) fn version() -> String {
+    format!("{}+wharf{}", api::discovery::KUBERNETES_VERSION, env!("CARGO_PKG_VERSION"))
 }

@@ -1,13 +1,16 @@
 //! The data folder and what is opened in it.
 //!
 //! ```text
-//! lock         held by the running cluster
-//! pki/         the CA
+//! lock         held by the process that runs on it
+//! pki/         the CA; of an agent, its certificates
 //! wharf.db     the journal (SQLite)
 //! runtime/     images, sandboxes
 //! pods/ logs/  volumes and container logs
 //! kubeconfig   how to reach the cluster, credentials inline
 //! ```
+//!
+//! A control plane opens a [`Home`], a node opens its container runtime ([`runtime`]) in a [`Folder`],
+//! and `wctl dev` opens both in one.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -21,23 +24,47 @@ use apiserver::pki::{self, Authority};
 use runtime::{Runtime, RuntimeConfig};
 use store::{Store, without_password};
 
-/// An open data folder. The lock goes with it.
-pub(crate) struct Home {
-    data_dir: PathBuf,
-    authority: Arc<Authority>,
-    store: Store,
-    runtime: Runtime,
+/// A data folder that nobody else uses. The lock goes with it.
+pub(crate) struct Folder {
+    path: PathBuf,
     _lock: File,
 }
 
+impl Folder {
+    /// Makes the folder if it is not there; fails when another process runs on it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
+        made.with_context(|| format!("make the data folder {}", path.display()))?;
+        let path =
+            std::fs::canonicalize(path).with_context(|| format!("resolve {}", path.display()))?;
+        let lock = lock(&path.join("lock"))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Its path, absolute.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Opens the container runtime of a data folder.
+pub(crate) async fn runtime(data_dir: &Path) -> Result<Runtime> {
+    let opened = Runtime::open(RuntimeConfig::new(data_dir.join("runtime"))).await;
+    opened.context("open the container runtime")
+}
+
+/// The data folder of a control plane, with CA and journal.
+pub(crate) struct Home {
+    folder: Folder,
+    authority: Arc<Authority>,
+    store: Store,
+}
+
 impl Home {
-    /// Opens everything; fails when another cluster uses the folder.
+    /// Opens everything; fails when another process runs on the folder.
     pub(crate) async fn open(data_dir: PathBuf, datastore: Option<&str>) -> Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o711).create(&data_dir);
-        made.with_context(|| format!("make the data folder {}", data_dir.display()))?;
-        let data_dir = std::fs::canonicalize(&data_dir)
-            .with_context(|| format!("resolve {}", data_dir.display()))?;
-        let lock = lock(&data_dir.join("lock"))?;
+        let folder = Folder::open(&data_dir)?;
+        let data_dir = folder.path();
         let authority = Authority::open(&data_dir.join("pki")).context("open the cluster's CA")?;
         let url = datastore.map_or_else(
             || format!("sqlite://{}", data_dir.join("wharf.db").display()),
@@ -46,14 +73,12 @@ impl Home {
         let store = Store::open(&url, store::Options::default()).await;
         let store =
             store.with_context(|| format!("open the datastore {}", without_password(&url)))?;
-        let runtime = Runtime::open(RuntimeConfig::new(data_dir.join("runtime"))).await;
-        let runtime = runtime.context("open the container runtime")?;
-        Ok(Self { data_dir, authority: Arc::new(authority), store, runtime, _lock: lock })
+        Ok(Self { folder, authority: Arc::new(authority), store })
     }
 
     /// The folder, absolute.
     pub(crate) fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.folder.path()
     }
 
     /// The cluster's CA.
@@ -66,20 +91,15 @@ impl Home {
         &self.store
     }
 
-    /// The container runtime.
-    pub(crate) fn runtime(&self) -> &Runtime {
-        &self.runtime
-    }
-
     /// Writes the administrator's kubeconfig and gives its path.
     pub(crate) fn write_kubeconfig(&self, address: SocketAddr) -> Result<PathBuf> {
         let admin = self.authority.client("kubernetes-admin", Some(pki::MASTERS_GROUP));
         let admin = admin.context("issue the administrator's certificate")?;
         let server = format!("https://{}", reachable(address));
         let text = pki::kubeconfig("wharf", &server, self.authority.ca_pem(), &admin);
-        let path = self.data_dir.join("kubeconfig");
+        let path = self.data_dir().join("kubeconfig");
         // Written beside and renamed: a reader sees the old one or the new one.
-        let new = self.data_dir.join("kubeconfig.new");
+        let new = self.data_dir().join("kubeconfig.new");
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -102,12 +122,7 @@ fn lock(path: &Path) -> Result<File> {
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(|| format!("open {}", path.display()))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).with_context(
-        || {
-            format!(
-                "another wctl dev uses {}; stop it or choose another --data-dir",
-                path.display()
-            )
-        },
+        || format!("another wctl runs on {}; stop it or choose another --data-dir", path.display()),
     )?;
     Ok(file)
 }

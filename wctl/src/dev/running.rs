@@ -29,17 +29,27 @@ pub(crate) fn is_data_dir(folder: &Path) -> bool {
 
 /// The dev cluster that runs on this host for this user.
 pub(crate) fn find() -> Option<Running> {
-    let text = std::fs::read(file()?).ok()?;
+    find_at(&file()?)
+}
+
+fn find_at(file: &Path) -> Option<Running> {
+    let text = std::fs::read(file).ok()?;
     let running: Running = serde_json::from_slice(&text).ok()?;
     Path::new("/proc").join(running.pid.to_string()).exists().then_some(running)
 }
 
 /// Says that this process is the dev cluster on `data_dir`. The file goes when the value is dropped.
 pub(crate) fn announce(data_dir: &Path) -> Result<Announcement> {
-    let Some(path) = file() else { return Ok(Announcement(None)) };
-    if find().is_some() {
+    match file() {
+        Some(path) => announce_at(path, data_dir),
+        None => Ok(Announcement { file: None, other: None }),
+    }
+}
+
+fn announce_at(path: PathBuf, data_dir: &Path) -> Result<Announcement> {
+    if let Some(other) = find_at(&path) {
         // The first cluster keeps the name; the second is reached by --kubeconfig.
-        return Ok(Announcement(None));
+        return Ok(Announcement { file: None, other: Some(other.data_dir) });
     }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
@@ -47,15 +57,35 @@ pub(crate) fn announce(data_dir: &Path) -> Result<Announcement> {
     let running = Running { pid: std::process::id(), data_dir: data_dir.to_owned() };
     std::fs::write(&path, serde_json::to_vec(&running)?)
         .with_context(|| format!("write {}", path.display()))?;
-    Ok(Announcement(Some(path)))
+    Ok(Announcement { file: Some(path), other: None })
 }
 
 /// Removes the file when the cluster ends.
-pub(crate) struct Announcement(Option<PathBuf>);
+pub(crate) struct Announcement {
+    file: Option<PathBuf>,
+    other: Option<PathBuf>,
+}
+
+impl Announcement {
+    /// The data folder of the cluster that commands find instead of this one.
+    pub(crate) fn other(&self) -> Option<&Path> {
+        self.other.as_deref()
+    }
+}
+
+/// What to tell of two clusters on one host, so that nobody talks to the wrong one.
+pub(crate) fn two_clusters(other: &Path, kubeconfig: &Path) -> String {
+    format!(
+        "wctl speaks to the cluster in {}, which was first; to this one with\n\
+         export KUBECONFIG={}",
+        other.display(),
+        kubeconfig.display()
+    )
+}
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
+        if let Some(path) = &self.file {
             // A stale file is recognised by its process id.
             let _ = std::fs::remove_file(path);
         }
@@ -69,4 +99,26 @@ fn file() -> Option<PathBuf> {
         PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR")?).join("wharf")
     };
     Some(folder.join("dev.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cluster_keeps_the_name_and_the_second_knows() {
+        let file = std::env::temp_dir().join(format!("wharf-dev-{}.json", std::process::id()));
+        let announce = |data_dir: &str| announce_at(file.clone(), Path::new(data_dir)).unwrap();
+        let first = announce("/one");
+        assert_eq!(first.other(), None);
+        let second = announce("/two");
+        assert_eq!(second.other(), Some(Path::new("/one")));
+        let text = two_clusters(Path::new("/one"), Path::new("/two/kubeconfig"));
+        assert!(text.contains("/one,") && text.ends_with("export KUBECONFIG=/two/kubeconfig"));
+        drop(second);
+        assert_eq!(find_at(&file).unwrap().data_dir, Path::new("/one"));
+        drop(first);
+        assert!(find_at(&file).is_none());
+        assert_eq!(announce("/two").other(), None);
+    }
 }

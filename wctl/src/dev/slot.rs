@@ -133,6 +133,17 @@ impl Slot {
         format!("wharf{}", self.number)
     }
 
+    /// The bridge's name, if pods have a network of their own.
+    pub(crate) fn bridge_in_use(&self) -> Option<String> {
+        self.bridged.then(|| self.bridge())
+    }
+
+    /// From which nodes get their pod addresses: there is room for one.
+    pub(crate) fn node_ranges(&self) -> controllers::NodeRanges {
+        let cluster = self.pod_cidr();
+        controllers::NodeRanges { cluster, node_prefix: cluster.prefix_len() }
+    }
+
     /// The node's pod addresses.
     pub(crate) fn pod_cidr(&self) -> Ipv4Net {
         let address = if self.bridged {
@@ -166,7 +177,7 @@ impl Slot {
 
 /// The source address of packets that leave this host. Nothing is sent: connecting a datagram socket
 /// only asks the routing table.
-fn outward() -> Option<IpAddr> {
+pub(crate) fn outward() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     // TEST-NET-1 (RFC 5737): routed like the rest of the internet, owned by nobody.
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;

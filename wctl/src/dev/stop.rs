@@ -1,4 +1,4 @@
-//! How a dev cluster ends.
+//! How a cluster on this host, or a node, ends.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +8,6 @@ use futures_util::future::join_all;
 use runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
-
-use super::slot::Slot;
 
 /// How long containers get to end when the cluster stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -38,8 +36,8 @@ impl Signals {
     }
 }
 
-/// Stops and removes every sandbox, then what volumes are mounted on, then the bridge: nothing of ours stays on the host but files.
-pub(crate) async fn pods(runtime: &Runtime, slot: &Slot, data_dir: &Path) {
+/// Stops and removes every sandbox, then what volumes are mounted on, then the bridge, if there is one: nothing of ours stays on the host but files.
+pub(crate) async fn pods(runtime: &Runtime, bridge: Option<&str>, data_dir: &Path) {
     let sandboxes = runtime.sandboxes().await;
     join_all(sandboxes.into_iter().map(async |sandbox| {
         let id = &sandbox.spec.id;
@@ -61,8 +59,7 @@ pub(crate) async fn pods(runtime: &Runtime, slot: &Slot, data_dir: &Path) {
         Ok(Err(error)) => tracing::warn!(?error, "volumes stay mounted"),
         Err(error) => tracing::warn!(%error, "unmounting volumes panicked"),
     }
-    if slot.bridged() {
-        let bridge = slot.bridge();
+    if let Some(bridge) = bridge.map(str::to_owned) {
         match tokio::task::spawn_blocking(move || runtime::net::remove_bridge(&bridge)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "bridge cannot be removed"),

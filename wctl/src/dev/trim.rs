@@ -13,7 +13,7 @@ use rustix::mm::{Advice, madvise};
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Waits until the start is over and gives its pages back.
-pub(super) async fn after_start() {
+pub(crate) async fn after_start() {
     tokio::time::sleep(SETTLED).await;
     let executable = fs::read_link("/proc/self/exe").unwrap_or_default();
     // What cannot be read or unmapped stays mapped: nothing depends on it.

@@ -1,6 +1,6 @@
 //! A container's configuration: everything the runtime is told of it, gathered and translated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use runtime::spec::{ContainerSpec, Mount, Stdio};
 
 use super::termination;
 use crate::context::Context;
-use crate::pod::observe::IMAGE_LABEL;
+use crate::pod::containers;
+use crate::pod::observe::{IMAGE_LABEL, RESOURCES_LABEL, WASM_LABEL};
 use crate::sources::{Referable, Source};
 use crate::translate::env::{self, EnvError, References};
 use crate::translate::expand::expand;
@@ -37,6 +38,8 @@ pub(crate) enum ConfigError {
     Mounts { container: String, source: VolumeError },
     #[error("{kind} {name:?} could not be read yet")]
     NotRead { kind: &'static str, name: String },
+    #[error("unable to find target container {target:?}")]
+    NoTarget { target: String },
     #[error("services have not yet been read at least once, cannot construct envs")]
     NoServices,
     #[error("preparing the files of container {container:?} was interrupted")]
@@ -93,6 +96,11 @@ pub(crate) async fn container_spec(
     attempt: u32,
 ) -> Result<ContainerSpec, ConfigError> {
     let spec = pod.spec.clone().unwrap_or_default();
+    if let Some(target) = containers::target(pod, &container.name) {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let missing = |_| ConfigError::NoTarget { target: target.to_owned() };
+        context.runtime.can_attach(uid, target).map_err(missing)?;
+    }
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
     let (config_maps, secrets) = env::names(container);
     let found = references(context, &namespace, &config_maps, &secrets).await?;
@@ -140,9 +148,20 @@ pub(crate) async fn container_spec(
             stdin_once: container.stdin_once.unwrap_or(false),
             terminal: container.tty.unwrap_or(false),
         },
-        labels: [(IMAGE_LABEL.to_owned(), container.image.clone().unwrap_or_default())].into(),
+        labels: labels(container, native),
+        pid_of: containers::target(pod, &container.name).map(str::to_owned),
         env,
     })
+}
+
+/// What the record is to say besides what the runtime asks for.
+fn labels(container: &Container, native: bool) -> BTreeMap<String, String> {
+    let resources = container.resources.clone().unwrap_or_default();
+    let resources = serde_json::to_string(&resources).unwrap_or_default();
+    let labels =
+        [(IMAGE_LABEL, container.image.clone().unwrap_or_default()), (RESOURCES_LABEL, resources)];
+    let wasm = (!native).then(|| (WASM_LABEL, "true".to_owned()));
+    labels.into_iter().chain(wasm).map(|(label, value)| (label.to_owned(), value)).collect()
 }
 
 /// The field that holds a NUL character: the API takes it in any text, and the kernel ends every text

@@ -13,7 +13,7 @@ use crate::event::Severity;
 use crate::image::chain;
 use crate::translate::env::References;
 use crate::translate::field::Placement;
-use crate::translate::{hosts, resolv, resources};
+use crate::translate::{hosts, resolv, resources, sysctl};
 use crate::volume::{self, PodDir, SetUpError, payload};
 
 /// Volumes, address, sandbox, in this order. What exists already stays.
@@ -23,6 +23,15 @@ pub(crate) async fn create(context: Arc<Context>, pod: Arc<Pod>) -> Result<(), S
         context.events.pod(&pod, Severity::Warning, reason, message.clone());
         StepFailed::new(message)
     };
+    if pod.spec.as_ref().is_some_and(|spec| spec.host_users == Some(false)) {
+        // Without namespaces of its own, its users would be the host's, which it was not to be.
+        let message = "Failed to create pod sandbox: can't set `spec.hostUsers: false`, this node does \
+                       not support user namespaces";
+        return Err(StepFailed {
+            waits: true,
+            ..warn("FailedCreatePodSandBox", message.to_owned())
+        });
+    }
     let claims = claims::backings(&context, &pod)
         .await
         .map_err(|message| StepFailed { waits: true, ..warn("FailedMount", message) })?;
@@ -121,6 +130,7 @@ fn sandbox_spec(
         hostname: hosts::uts_name(&spec, &hostname, domain.as_deref()),
         network: if in_host_network { Network::Host } else { context.addresses.network(address) },
         namespaces: namespaces(&spec),
+        sysctls: sysctl::of_pod(&spec),
         hosts,
         resolv_conf: resolv::resolv_conf(
             pod,

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Container, Pod, Secret};
 use runtime::image::{Image, ImageKind};
-use runtime::spec::{ContainerState, ExitReason};
+use runtime::spec::{ContainerState, ExitReason, Resources};
 
-use super::{Retry, StartFailed, config, hooks};
+use super::config::{self, ConfigError};
+use super::resize::make_room;
+use super::{Retry, StartFailed, hooks};
 use crate::context::Context;
 use crate::event::Severity;
 use crate::image::{self, Decision, PullError, PullPolicy, chain};
@@ -18,13 +20,14 @@ use crate::sources::Source;
 /// Grace of a container whose postStart hook failed.
 const AFTER_FAILED_HOOK: Duration = Duration::from_secs(30);
 
-/// Starts `container`. Success means that the runtime has a record of the attempt, however it went.
+/// Starts `container`; `pod_has` is what the pod has as a whole. Success means that the runtime has a record of the attempt, however it went.
 pub(crate) async fn start(
     context: Arc<Context>,
     pod: Arc<Pod>,
     container: Container,
     attempt: u32,
     pod_ip: IpAddr,
+    pod_has: Resources,
 ) -> Result<(), StartFailed> {
     let step = Step { context: &context, pod: &pod, container: &container };
     let image = step.image().await?;
@@ -36,8 +39,15 @@ pub(crate) async fn start(
     let spec = config::container_spec(&context, &pod, &container, &image, pod_ip, attempt)
         .await
         .map_err(|error| {
-            step.failed("CreateContainerConfigError", error.to_string(), Retry::Configuration)
+            let retry = match &error {
+                ConfigError::NoTarget { .. } => Retry::Soon,
+                _ => Retry::Configuration,
+            };
+            step.failed("CreateContainerConfigError", error.to_string(), retry)
         })?;
+    make_room(&context, &pod, &pod_has)
+        .await
+        .map_err(|error| step.failed("RunContainerError", chain(&error), Retry::Soon))?;
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let started =
         context.runtime.start_container(&uid, spec).await.map_err(|error| match &error {

@@ -28,6 +28,7 @@ pub(crate) async fn stop(
     let name = &container.name;
     let message = match why {
         StopReason::PodEnds => format!("Stopping container {name}"),
+        StopReason::Resized => format!("Container {name} resize requires restart"),
         StopReason::Changed => format!("Container {name} definition changed, will be restarted"),
         StopReason::Probe(ProbeKind::Startup) => {
             format!("Container {name} failed startup probe, will be restarted")

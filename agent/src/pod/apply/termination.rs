@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use runtime::log::{self, LogOptions};
 use runtime::spec::{ContainerState, Exit};
 
+use crate::pod::containers;
 use crate::pod::model::Attempt;
 use crate::volume::{PodDir, VolumeError};
 
@@ -77,11 +78,8 @@ fn falls_back(pod: &Pod, container: &str, exit: &Exit) -> bool {
         spec.name == container
             && spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError")
     };
-    let mut all = pod
-        .spec
-        .iter()
-        .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    exit.code != 0 && exit.message.is_empty() && all.any(wants)
+    let mut all = containers::all(pod);
+    exit.code != 0 && exit.message.is_empty() && all.any(|spec| wants(&spec))
 }
 
 fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -154,6 +152,9 @@ mod tests {
                 id: String::new(),
                 image_digest: String::new(),
                 image: String::new(),
+                resources: None,
+                wasm: false,
+                user: None,
                 state: ContainerState::Exited(exit),
             };
             message(&pod, &self.dir(), &logs, "c", &mut attempt).await;

@@ -1,9 +1,14 @@
 //! The plan as a table: situations of a pod and what must follow.
 
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use runtime::spec::{ContainerState, Exit, ExitReason};
 
-use super::super::model::{Attempt, Health, Waiting};
+use super::super::model::{Attempt, Health, Resize, Waiting};
+use super::super::resize::RestartFor;
 use super::*;
+use crate::translate::resources::ContainerQuantities;
+
+mod changes;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -15,10 +20,14 @@ fn want(restart: RestartPolicy, containers: &[(&str, Role)]) -> Want {
         role: *role,
         image: "i:1".into(),
         probe_grace: None,
+        amounts: ContainerQuantities::default(),
+        restart_for: RestartFor::default(),
     });
     Want {
         restart,
         containers: containers.collect(),
+        limits: Default::default(),
+        rejected: None,
         grace: Duration::from_secs(30),
         deletion: None,
         gone: false,
@@ -38,6 +47,8 @@ fn have(containers: &[(&str, HaveContainer)]) -> Have {
             .map(|(name, container)| ((*name).into(), container.clone()))
             .collect(),
         verdict: None,
+        resize: Resize::default(),
+        limits: None,
         reported: true,
         stopping_since: None,
     }
@@ -49,6 +60,9 @@ fn attempt(number: u32, state: ContainerState) -> HaveContainer {
         id: format!("c-{number}"),
         image_digest: "sha256:0".into(),
         image: "i:1".into(),
+        resources: Some(ResourceRequirements::default()),
+        wasm: false,
+        user: None,
         state,
     };
     HaveContainer { latest: Some(latest), ..HaveContainer::default() }

@@ -1,12 +1,19 @@
-//! `status.conditions`: the five that the kubelet owns, beside those of others, which stay as they are.
+//! `status.conditions`: those that the kubelet owns, beside those of others, which stay as they are. Five of
+//! them are always there, the two about a resize while there is one.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pod::model::{Have, Role, Sandbox, Want};
+use crate::pod::resize;
 
-/// Types written here; every other condition belongs to somebody else.
+/// A resize that the node does not agree to.
+const PENDING: &str = "PodResizePending";
+/// A resize that is being carried out.
+const IN_PROGRESS: &str = "PodResizeInProgress";
+
+/// Types that are always written here; every other condition but the two above belongs to somebody else.
 const OWNED: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
@@ -64,16 +71,43 @@ pub(super) fn build(input: &Input<'_>) -> Vec<PodCondition> {
             // The scheduler's own word is kept as it is.
             match before {
                 Some(before) if *type_ == "PodScheduled" && before.status == "True" => {
-                    before.clone()
+                    PodCondition {
+                        observed_generation: input.pod.metadata.generation,
+                        ..before.clone()
+                    }
                 }
                 _ => condition(type_, verdict, before, input),
             }
         })
         .collect();
-    conditions.extend(
-        old.into_iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned(),
-    );
+    for (type_, verdict) in resizes(input) {
+        let before = old.iter().copied().find(|condition| condition.type_ == type_);
+        conditions.push(condition(type_, verdict, before, input));
+    }
+    let owned = |type_: &str| OWNED.contains(&type_) || [PENDING, IN_PROGRESS].contains(&type_);
+    conditions.extend(old.into_iter().filter(|condition| !owned(&condition.type_)).cloned());
     conditions
+}
+
+/// What there is to say about a resize.
+fn resizes(input: &Input<'_>) -> Vec<(&'static str, Verdict)> {
+    let mut found = Vec::new();
+    if matches!(input.phase, "Succeeded" | "Failed") {
+        return found;
+    }
+    let verdict = |reason: Option<&str>, message: Option<String>| Verdict {
+        status: true,
+        reason: reason.map(str::to_owned),
+        message,
+    };
+    if let Some((reason, message)) = &input.have.resize.pending {
+        found.push((PENDING, verdict(Some(reason), Some(message.clone()))));
+    }
+    if resize::in_progress(input.want, input.have) {
+        let error = input.have.resize.error.clone();
+        found.push((IN_PROGRESS, verdict(error.as_ref().map(|_| "Error"), error)));
+    }
+    found
 }
 
 fn condition(

@@ -5,11 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, Pod,
+    ContainerStateWaiting, ContainerStatus, ContainerUser, LinuxContainerUser, Pod,
+    VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use runtime::spec::{ContainerState as Observed, ExitReason};
+use runtime::spec::{ContainerState as Observed, ExitReason, Identity};
 
+use crate::pod::containers;
 use crate::pod::model::{Attempt, Have, HaveContainer, Role, Want};
 use crate::pod::plan;
 
@@ -48,17 +50,26 @@ impl Context<'_> {
         let started = running && have.health.started;
         let ready = match role {
             Role::Init => state.terminated.as_ref().is_some_and(|ended| ended.exit_code == 0),
+            Role::Ephemeral => false,
             _ => started && have.health.ready,
         };
-        let image = container.image.clone().unwrap_or_default();
+        let asked = container.image.clone().unwrap_or_default();
+        let (image, image_id) = match &have.latest {
+            Some(latest) => image(&asked, latest),
+            None => (asked, String::new()),
+        };
+        // What it has, as long as it runs; else what it is going to have.
+        let has = have.latest.as_ref().filter(|_| running).and_then(|l| l.resources.clone());
+        let agreed = container.resources.clone().unwrap_or_default();
+        let ever = have.latest.is_some();
         ContainerStatus {
             name: container.name.clone(),
-            image_id: have
-                .latest
-                .as_ref()
-                .map(|latest| image_id(&image, &latest.image_digest))
-                .unwrap_or_default(),
+            image_id,
             image,
+            allocated_resources: agreed.requests.clone().filter(|_| ever),
+            resources: ever.then(|| has.unwrap_or(agreed)),
+            user: have.latest.as_ref().and_then(|latest| latest.user.as_ref()).map(user),
+            volume_mounts: volume_mounts(container),
             container_id: have.latest.as_ref().map(|latest| container_id(&latest.id)),
             restart_count: have
                 .latest
@@ -66,7 +77,7 @@ impl Context<'_> {
                 .map_or(0, |latest| i32::try_from(latest.number).unwrap_or(i32::MAX)),
             last_state: Some(last.and_then(terminated_state).unwrap_or_default()),
             ready,
-            started: Some(started),
+            started: (role != Role::Ephemeral).then_some(started),
             state: Some(state),
             ..ContainerStatus::default()
         }
@@ -74,22 +85,15 @@ impl Context<'_> {
 
     /// A container this agent has seen nothing of: what was reported before, or that it waits.
     fn reported(&self, container: &Container, role: Role) -> ContainerStatus {
-        let status = self.pod.status.as_ref();
-        let known = status.iter().flat_map(|status| {
-            status
-                .init_container_statuses
-                .iter()
-                .flatten()
-                .chain(status.container_statuses.iter().flatten())
-        });
-        let old = known.into_iter().find(|old| old.name == container.name);
+        let old = containers::statuses(self.pod).find(|old| old.name == container.name);
         if let Some(old) = old.filter(|_| self.ending) {
             return old.clone();
         }
         ContainerStatus {
             name: container.name.clone(),
             image: container.image.clone().unwrap_or_default(),
-            started: Some(false),
+            started: (role != Role::Ephemeral).then_some(false),
+            volume_mounts: volume_mounts(container),
             last_state: Some(ContainerState::default()),
             state: Some(self.default_waiting(role)),
             ..ContainerStatus::default()
@@ -103,7 +107,7 @@ impl Context<'_> {
     }
 
     fn has_inits(&self) -> bool {
-        self.want.containers.iter().any(|c| c.role != Role::Main)
+        self.want.containers.iter().any(|c| c.role.comes_first())
     }
 
     fn state(&self, name: &str, role: Role, have: &HaveContainer) -> ContainerState {
@@ -170,12 +174,50 @@ pub(crate) fn go_duration(duration: Duration) -> String {
     if seconds < 60 { format!("{seconds}s") } else { format!("{}m{}s", seconds / 60, seconds % 60) }
 }
 
-/// Repository and digest of what runs: the tag of the spec says nothing about the bytes.
-fn image_id(image: &str, digest: &str) -> String {
-    match image.parse::<runtime::image::Reference>() {
-        Ok(reference) => format!("{}/{}@{digest}", reference.registry(), reference.repository()),
-        Err(_) => digest.to_owned(),
+/// The whole name of the image that an attempt was made from, and its id: repository and digest, for the
+/// tag says nothing about the bytes. `asked` is the name in the spec.
+fn image(asked: &str, attempt: &Attempt) -> (String, String) {
+    let name = Some(attempt.image.as_str()).filter(|name| !name.is_empty()).unwrap_or(asked);
+    let digest = &attempt.image_digest;
+    match name.parse::<runtime::image::Reference>() {
+        Ok(reference) => {
+            let id = format!("{}/{}@{digest}", reference.registry(), reference.repository());
+            (reference.to_string(), id)
+        }
+        Err(_) => (name.to_owned(), digest.clone()),
     }
+}
+
+fn user(identity: &Identity) -> ContainerUser {
+    let groups = identity.groups.iter().map(|group| i64::from(*group)).collect();
+    let linux = LinuxContainerUser {
+        uid: identity.uid.into(),
+        gid: identity.gid.into(),
+        supplemental_groups: Some(groups),
+    };
+    ContainerUser { linux: Some(linux) }
+}
+
+/// What became of the mounts: one that is read-only is so with everything under it, for whoever asked for
+/// that and for everybody else.
+fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
+    let status = |mount: &k8s_openapi::api::core::v1::VolumeMount| {
+        let read_only = mount.read_only == Some(true);
+        let asked = mount.recursive_read_only.as_deref();
+        let recursive = match asked {
+            Some("Enabled" | "IfPossible") => "Enabled",
+            _ => "Disabled",
+        };
+        VolumeMountStatus {
+            name: mount.name.clone(),
+            mount_path: mount.mount_path.clone(),
+            read_only: read_only.then_some(true),
+            recursive_read_only: read_only.then(|| recursive.to_owned()),
+            volume_status: None,
+        }
+    };
+    let all: Vec<_> = container.volume_mounts.iter().flatten().map(status).collect();
+    Some(all).filter(|all| !all.is_empty())
 }
 
 fn waiting(reason: &str, message: Option<&str>) -> ContainerState {

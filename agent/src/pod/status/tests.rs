@@ -2,10 +2,10 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::ContainerStatus;
-use runtime::spec::{ContainerState, Exit, ExitReason};
+use runtime::spec::{ContainerState, Exit, ExitReason, Identity};
 use serde_json::{Value, json};
 
-use super::super::model::{Attempt, HaveContainer, Health, Sandbox, Verdict, Waiting};
+use super::super::model::{Attempt, HaveContainer, Health, Resize, Sandbox, Verdict, Waiting};
 use super::*;
 
 fn at(seconds: i64) -> Timestamp {
@@ -34,6 +34,8 @@ fn have(containers: Vec<(&str, HaveContainer)>) -> Have {
         pod_ip: Some("10.0.0.2".parse().unwrap()),
         containers: containers.into_iter().map(|(name, c)| (name.to_owned(), c)).collect(),
         verdict: None,
+        resize: Resize::default(),
+        limits: None,
         reported: true,
         stopping_since: None,
     }
@@ -45,6 +47,9 @@ fn attempt(number: u32, state: ContainerState) -> Attempt {
         id: format!("u-a-{number}"),
         image_digest: format!("sha256:{}", "0".repeat(64)),
         image: String::new(),
+        resources: None,
+        wasm: false,
+        user: None,
         state,
     }
 }
@@ -253,7 +258,8 @@ fn finished_pod() {
 #[test]
 fn deadline_verdict() {
     let mut state = have(vec![("a", running(0))]);
-    state.verdict = Some(Verdict { reason: "DeadlineExceeded".into(), message: "too long".into() });
+    let (reason, message) = ("DeadlineExceeded", "too long".to_owned());
+    state.verdict = Some(Verdict { reason, message, rejected: false });
     let status = status(&one("Always"), &state, 2);
     assert_eq!(
         (status.phase.as_deref(), status.reason.as_deref()),
@@ -296,4 +302,120 @@ fn conditions_of_others_and_transition_times_survive() {
     };
     assert_eq!(time("ContainersReady"), at(10), "unchanged");
     assert_eq!(time("Ready"), at(10) + SignedDuration::from_secs(10), "changed now");
+}
+
+#[test]
+fn rejected_pod() {
+    let sysctls = json!([{"name": "kernel.msgmax", "value": "1"}]);
+    let pod = pod(
+        json!({"securityContext": {"sysctls": sysctls}, "containers": [{"name": "a"}]}),
+        json!({}),
+    );
+    let mut nothing = have(vec![]);
+    nothing.sandbox = Sandbox::Absent { clean: false };
+    nothing.verdict = Want::of(&pod, at(0)).rejected;
+    let status = status(&pod, &nothing, 2);
+    assert_eq!(
+        (status.phase.as_deref(), status.reason.as_deref(), status.message.as_deref()),
+        (
+            Some("Failed"),
+            Some("SysctlForbidden"),
+            Some("Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted")
+        )
+    );
+    assert_eq!(status.container_statuses, None, "there never was a container");
+}
+
+#[test]
+fn what_a_container_has() {
+    let mount = |name: &str, read_only, recursive: Value| json!({"name": name, "mountPath": "/m", "readOnly": read_only, "recursiveReadOnly": recursive});
+    let mounts = [
+        mount("w", false, Value::Null),
+        mount("r", true, Value::Null),
+        mount("rr", true, json!("IfPossible")),
+    ];
+    let resources = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "2"}});
+    let pod = pod(
+        json!({"containers": [
+            {"name": "a", "image": "b:2", "resources": resources, "volumeMounts": mounts}]}),
+        json!({}),
+    );
+    let had = json!({"requests": {"cpu": "1"}, "limits": {"cpu": "1"}});
+    let of = |mut container: HaveContainer| {
+        let latest = container.latest.as_mut().unwrap();
+        latest.image = "b:1".into();
+        latest.resources = Some(serde_json::from_value(had.clone()).unwrap());
+        latest.user = Some(Identity { uid: 5, gid: 6, groups: vec![6, 7] });
+        serde_json::to_value(first(&status(&pod, &have(vec![("a", container)]), 2))).unwrap()
+    };
+    let runs = of(running(0));
+    assert_eq!((&runs["resources"], &runs["allocatedResources"]), (&had, &resources["requests"]));
+    assert_eq!(runs["user"], json!({"linux": {"uid": 5, "gid": 6, "supplementalGroups": [6, 7]}}));
+    assert_eq!(runs["image"], "docker.io/library/b:1", "what runs, by its whole name");
+    let told = json!([
+        {"name": "w", "mountPath": "/m"},
+        {"name": "r", "mountPath": "/m", "readOnly": true, "recursiveReadOnly": "Disabled"},
+        {"name": "rr", "mountPath": "/m", "readOnly": true, "recursiveReadOnly": "Enabled"},
+    ]);
+    assert_eq!(runs["volumeMounts"], told);
+    let ended = of(ended(0, 1, ExitReason::Error));
+    assert_eq!(ended["resources"], resources, "what it is going to have");
+    let never = serde_json::to_value(first(&status(&pod, &have(vec![]), 2))).unwrap();
+    assert_eq!((&never["image"], &never["volumeMounts"]), (&json!("b:2"), &told));
+    assert!(never["resources"].is_null() && never["user"].is_null(), "{never}");
+}
+
+#[test]
+fn ephemeral_containers() {
+    let pod = pod(
+        json!({"containers": [{"name": "a", "image": "x"}],
+            "ephemeralContainers": [{"name": "e", "image": "x"}, {"name": "f", "image": "x"}]}),
+        json!({}),
+    );
+    let status = status(&pod, &have(vec![("a", running(0)), ("e", running(0))]), 2);
+    let told = status.ephemeral_container_statuses.as_ref().unwrap();
+    assert!(told[0].state.as_ref().unwrap().running.is_some());
+    assert_eq!((told[0].ready, told[0].started), (false, None));
+    assert_eq!(waiting(&told[1]).0, "ContainerCreating");
+    assert_eq!(status.phase.as_deref(), Some("Running"), "it does not count");
+    assert_eq!(condition(&status, "Ready").0, "True");
+}
+
+#[test]
+fn resizes_are_told_of() {
+    let asked = json!({"limits": {"cpu": "2"}});
+    let scheduled = json!({"type": "PodScheduled", "status": "True", "observedGeneration": 1});
+    let pod = pod(
+        json!({"containers": [{"name": "a", "image": "x", "resources": asked}]}),
+        json!({"conditions": [scheduled]}),
+    );
+    let mut container = running(0);
+    container.latest.as_mut().unwrap().resources = Some(Default::default());
+    let mut state = have(vec![("a", container)]);
+    let in_progress = status(&pod, &state, 2);
+    assert_eq!(condition(&in_progress, "PodResizeInProgress"), text(("True", "", "")));
+    state.resize.error = Some("no".into());
+    let failed = status(&pod, &state, 2);
+    assert_eq!(condition(&failed, "PodResizeInProgress"), text(("True", "Error", "no")));
+    state.resize.pending = Some(("Deferred", "later".into()));
+    let pending = status(&pod, &state, 2);
+    assert_eq!(condition(&pending, "PodResizePending"), text(("True", "Deferred", "later")));
+    let generations = pending.conditions.iter().flatten().map(|c| c.observed_generation);
+    assert!(generations.clone().all(|generation| generation == Some(3)), "{pending:#?}");
+
+    let mut told = pod.clone();
+    told.status = Some(pending);
+    let (latest, has) = (running(0).latest, serde_json::from_value(asked).unwrap());
+    let latest = latest.map(|latest| Attempt { resources: Some(has), ..latest });
+    let done = have(vec![("a", HaveContainer { latest, ..HaveContainer::default() })]);
+    let done = super::build(
+        &told,
+        &Want::of(&told, at(0)),
+        &done,
+        NodeFacts { ip: "192.0.2.1".parse().unwrap() },
+        at(0),
+        at(3),
+    );
+    let left = done.conditions.iter().flatten().find(|c| c.type_.starts_with("PodResize"));
+    assert_eq!(left, None);
 }

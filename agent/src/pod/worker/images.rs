@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Worker;
 use crate::event::Severity;
 use crate::pod::backoff::Backoff;
+use crate::pod::containers;
 use crate::pod::model::Waiting;
 
 /// How long the failure itself is shown before the back-off.
@@ -73,10 +74,6 @@ impl Worker {
 }
 
 fn image_of(pod: &k8s_openapi::api::core::v1::Pod, name: &str) -> String {
-    let spec = pod.spec.iter();
-    let mut all =
-        spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    all.find(|container| container.name == name)
-        .and_then(|container| container.image.clone())
-        .unwrap_or_default()
+    let container = containers::find(pod, name);
+    container.and_then(|container| container.image.clone()).unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! Operations: actions of the plan as futures that the worker drives, and what their outcomes change.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Done, LONGEST_RETRY, RESYNC, RETRY, Running, Worker};
 use crate::event::Severity;
 use crate::pod::apply::{self, Outcome, PodStep, Retry};
+use crate::pod::containers;
 use crate::pod::model::{HaveContainer, Operation, Sandbox, Waiting};
-use crate::pod::plan::Action;
+use crate::pod::plan::{Action, StopReason};
 
 /// Pause after the runtime refused to stop a container: the plan asks again at once.
 const STOP_RETRY: Duration = Duration::from_secs(1);
@@ -22,14 +24,8 @@ const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Worker {
-    fn container(&self, name: &str) -> Option<Container> {
-        let spec = self.pod.spec.as_ref()?;
-        spec.init_containers
-            .iter()
-            .flatten()
-            .chain(&spec.containers)
-            .find(|container| container.name == name)
-            .cloned()
+    pub(super) fn container(&self, name: &str) -> Option<Container> {
+        containers::find(&self.agreed, name).map(Cow::into_owned)
     }
 
     fn entry(&mut self, name: &str) -> &mut HaveContainer {
@@ -39,7 +35,7 @@ impl Worker {
     /// Begins what an action asks for.
     pub(super) fn begin(&mut self, action: Action, now: Timestamp) {
         tracing::debug!(uid = self.uid, ?action, "next step of the pod");
-        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.pod));
+        let (context, pod) = (Arc::clone(&self.context), Arc::clone(&self.agreed));
         match action {
             Action::CreateSandbox => {
                 self.step(PodStep::Create, async move { apply::create(context, pod).await })
@@ -62,7 +58,9 @@ impl Worker {
             Action::Stop { container, grace, why } => {
                 let Some(spec) = self.container(&container) else { return };
                 let pod_ip = self.have.pod_ip;
-                self.entry(&container).operation = Some(Operation::Stopping { grace });
+                let entry = self.entry(&container);
+                entry.operation = Some(Operation::Stopping { grace });
+                entry.resizing |= why == StopReason::Resized;
                 self.push(Some(&container.clone()), async move {
                     let result = apply::stop(context, pod, spec, pod_ip, grace, why).await;
                     if result.is_err() {
@@ -77,14 +75,17 @@ impl Worker {
                 }
                 self.entry(&container).operation = None;
             }
+            Action::Resize => {
+                let (has, changes) = (self.have.limits.clone(), self.changes());
+                self.step(PodStep::Resize, async move {
+                    apply::resize(context, pod, has.unwrap_or_default(), changes).await
+                })
+            }
             Action::End(verdict) => {
                 tracing::info!(uid = self.uid, reason = verdict.reason, "pod ended by the node");
-                self.context.events.pod(
-                    &self.pod,
-                    Severity::Normal,
-                    "DeadlineExceeded",
-                    verdict.message.clone(),
-                );
+                let severity = if verdict.rejected { Severity::Warning } else { Severity::Normal };
+                let (reason, message) = (verdict.reason, verdict.message.clone());
+                self.context.events.pod(&self.pod, severity, reason, message);
                 self.have.verdict = Some(verdict);
             }
             Action::Forget => {}
@@ -94,7 +95,8 @@ impl Worker {
     fn start(&mut self, name: &str, attempt: u32, now: Timestamp) {
         let (Some(spec), Some(pod_ip)) = (self.container(name), self.have.pod_ip) else { return };
         let (context, pod, container) =
-            (Arc::clone(&self.context), Arc::clone(&self.pod), name.to_owned());
+            (Arc::clone(&self.context), Arc::clone(&self.agreed), name.to_owned());
+        let has = self.have.limits.clone().unwrap_or_default();
         let entry = self.entry(name);
         // A start that never got as far as a process must not lengthen the crash back-off again.
         if let (Some(exit), None) = (entry.exit().cloned(), &entry.waiting) {
@@ -102,7 +104,7 @@ impl Worker {
         }
         entry.operation = Some(Operation::Starting { attempt });
         self.push(Some(name), async move {
-            let result = apply::start(context, pod, spec, attempt, pod_ip).await;
+            let result = apply::start(context, pod, spec, attempt, pod_ip, has).await;
             Outcome::Started { container, result }
         });
     }
@@ -216,11 +218,14 @@ impl Worker {
                 match step {
                     PodStep::CleanUp => self.have.sandbox = Sandbox::Absent { clean: true },
                     PodStep::Delete => self.gone = true,
-                    PodStep::Create | PodStep::Replace => {}
+                    PodStep::Create | PodStep::Replace | PodStep::Resize => {}
                 }
             }
             Err(failed) if failed.waits => {
                 tracing::debug!(uid = self.uid, ?step, reason = failed.message, "pod waits");
+                if step == PodStep::Resize {
+                    self.resize_failed(failed.message);
+                }
                 let pause = SignedDuration::try_from(self.step_retry.min(LONGEST_WAIT))
                     .unwrap_or(SignedDuration::ZERO);
                 self.have.retry_at = now.checked_add(pause).ok();

@@ -24,7 +24,7 @@ impl Worker {
             return None;
         }
         let facts = status::NodeFacts { ip: self.context.config.node_ip };
-        let new = status::build(&self.pod, want, &self.have, facts, self.began, now);
+        let new = status::build(&self.agreed, want, &self.have, facts, self.began, now);
         let old =
             serde_json::to_value(self.pod.status.clone().unwrap_or_default()).unwrap_or_default();
         let new = serde_json::to_value(&new).unwrap_or_default();

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use tokio::sync::watch;
 
 use crate::context::Context;
+use crate::pod::containers;
 use crate::sources::{Seen, Source};
 use crate::translate::env;
 use crate::volume::payload;
@@ -28,17 +29,15 @@ impl Watched {
     pub(super) fn watch(&mut self, context: &Context, pod: &Pod) {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let (mut config_maps, mut secrets) = payload::names(pod);
-        let spec = pod.spec.iter();
-        for container in spec
-            .clone()
-            .flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
-        {
-            let (more_maps, more_secrets) = env::names(container);
+        for container in containers::all(pod) {
+            let (more_maps, more_secrets) = env::names(&container);
             config_maps.extend(more_maps);
             secrets.extend(more_secrets);
         }
         secrets.extend(
-            spec.flat_map(|spec| spec.image_pull_secrets.iter().flatten())
+            pod.spec
+                .iter()
+                .flat_map(|spec| spec.image_pull_secrets.iter().flatten())
                 .map(|reference| reference.name.clone()),
         );
         self.config_maps.retain(|name, _| config_maps.contains(name));

@@ -32,6 +32,16 @@ pub(super) fn validate_pod(spec: &PodSpec, path: &Path) -> Errors {
             ));
         }
     }
+    if let Some(policy) = context.supplemental_groups_policy.as_deref() {
+        let supported = ["Merge", "Strict"];
+        if !supported.contains(&policy) {
+            errors.push(FieldError::not_supported(
+                &path.child("supplementalGroupsPolicy"),
+                policy,
+                &supported,
+            ));
+        }
+    }
     for (n, sysctl) in context.sysctls.iter().flatten().enumerate() {
         let path = path.child("sysctls").index(n).child("name");
         if sysctl.name.is_empty() {
@@ -47,6 +57,30 @@ pub(super) fn validate_pod(spec: &PodSpec, path: &Path) -> Errors {
         }
     }
     errors.extend(seccomp(context.seccomp_profile.as_ref(), &path.child("seccompProfile")));
+    errors
+}
+
+/// A container that sees all of /proc must be root of nothing but its own user namespace.
+pub(super) fn validate_proc_mounts(spec: &PodSpec, path: &Path) -> Errors {
+    if spec.host_users == Some(false) {
+        return Errors::new();
+    }
+    let of = |field: &str, contexts: Vec<Option<&SecurityContext>>| -> Errors {
+        let unmasked = |context: &Option<&SecurityContext>| {
+            context.is_some_and(|context| context.proc_mount.as_deref() == Some("Unmasked"))
+        };
+        let found = contexts.iter().enumerate().filter(|(_, context)| unmasked(context));
+        let at = |n| path.child(field).index(n).child("securityContext").child("procMount");
+        let detail = "`hostUsers` must be false to use `Unmasked`";
+        found.map(|(n, _)| FieldError::invalid(&at(n), "Unmasked", detail)).collect()
+    };
+    let inits = spec.init_containers.iter().flatten().map(|c| c.security_context.as_ref());
+    let mains = spec.containers.iter().map(|c| c.security_context.as_ref());
+    let ephemeral = spec.ephemeral_containers.iter().flatten();
+    let ephemeral = ephemeral.map(|c| c.security_context.as_ref());
+    let mut errors = of("initContainers", inits.collect());
+    errors.extend(of("containers", mains.collect()));
+    errors.extend(of("ephemeralContainers", ephemeral.collect()));
     errors
 }
 

@@ -250,6 +250,14 @@ fn every_rule_names_its_field() {
             "spec.securityContext.sysctls[0].name: Invalid value: \"Bad\": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
         ),
         (
+            json!({"securityContext": {"supplementalGroupsPolicy": "Some"}}),
+            "spec.securityContext.supplementalGroupsPolicy: Unsupported value: \"Some\": supported values: \"Merge\", \"Strict\"",
+        ),
+        (
+            container(json!({"securityContext": {"procMount": "Unmasked"}})),
+            "spec.containers[0].securityContext.procMount: Invalid value: \"Unmasked\": `hostUsers` must be false to use `Unmasked`",
+        ),
+        (
             json!({"overhead": {"cpu": "-1"}}),
             "spec.overhead[cpu]: Invalid value: \"-1\": must be greater than or equal to 0",
         ),

@@ -41,6 +41,7 @@ pub(in crate::strategy) fn validate_spec(spec: &PodSpec, path: &Path) -> Errors 
         );
     }
     errors.extend(security::validate_pod(spec, path));
+    errors.extend(security::validate_proc_mounts(spec, path));
     for (n, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
         if secret.name.is_empty() {
             errors.push(FieldError::required(

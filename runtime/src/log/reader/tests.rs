@@ -41,6 +41,26 @@ async fn options_choose_lines() {
 }
 
 #[tokio::test]
+async fn one_stream_can_be_read_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.log");
+    let mut writer = LogWriter::open(&path).unwrap();
+    let stamp: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+    for (source, text) in
+        [(Source::Stdout, "out 1\n"), (Source::Stderr, "err 1\n"), (Source::Stdout, "out 2\n")]
+    {
+        writer.write(source, &mut Vec::new(), text.as_bytes(), stamp);
+    }
+    for (stream, want) in [
+        (None, "out 1\nerr 1\nout 2\n"),
+        (Some(LineStream::Stdout), "out 1\nout 2\n"),
+        (Some(LineStream::Stderr), "err 1\n"),
+    ] {
+        assert_eq!(all(&path, LogOptions { stream, ..LogOptions::default() }).await, want);
+    }
+}
+
+#[tokio::test]
 async fn following_sees_new_lines_rotations_and_the_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app/0.log");

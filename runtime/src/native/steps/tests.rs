@@ -11,6 +11,7 @@ fn sandbox() -> SandboxSpec {
         hostname: "web-0".into(),
         network: Network::Host,
         namespaces: Default::default(),
+        sysctls: Default::default(),
         hosts: String::new(),
         resolv_conf: String::new(),
         resources: Resources::default(),
@@ -33,6 +34,7 @@ fn spec() -> ContainerSpec {
         security: Security::default(),
         http_port: None,
         stdio: Default::default(),
+        pid_of: None,
         labels: Default::default(),
     }
 }

@@ -24,6 +24,7 @@ fn record() -> SandboxRecord {
             hostname: "h".into(),
             network: Network::Host,
             namespaces: Default::default(),
+            sysctls: Default::default(),
             hosts: String::new(),
             resolv_conf: String::new(),
             resources: Default::default(),
@@ -50,11 +51,13 @@ fn running(name: &str) -> ContainerRecord {
         security: Default::default(),
         http_port: None,
         stdio: Default::default(),
+        pid_of: None,
         labels: Default::default(),
     };
     let status = ContainerStatus {
         spec,
         image_digest: String::new(),
+        user: None,
         id: format!("s-{name}-0"),
         state: ContainerState::Running { pid: 1, started_at: Timestamp::now() },
         log_path: "/nonexistent".into(),

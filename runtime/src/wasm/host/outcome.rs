@@ -5,7 +5,7 @@ use wasmtime::{Trap, UnknownImportError, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::launch::report::{Report, Reporter};
-use crate::spec::ExitReason;
+use crate::spec::{ExitReason, Identity};
 
 /// Exit code of a container that never ran, as containerd has it for StartError.
 const NEVER_STARTED: i32 = 128;
@@ -138,6 +138,14 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn new(to: Reporter) -> Self {
         Self { to: Mutex::new(Some(to)) }
+    }
+
+    /// The process has become the container's user.
+    pub(super) fn became(&self, identity: Identity) {
+        if let Some(to) = &mut *self.to.lock() {
+            // As for `ready`.
+            _ = to.send(&Report::Became(identity));
+        }
     }
 
     /// The program is loaded, linked and isolated; a server listens.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::standing;
+use crate::affinity::PodAffinity;
 use crate::cache::{Cache, Meaning};
+use crate::configuration::PodAffinityArguments;
 use crate::framework::{Candidate, MAX_SCORE, ScoreState};
 use crate::node::{NodeInfo, Offer};
 use crate::pod::PodInfo;
@@ -14,10 +16,23 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    pub(super) fn gather(pod: &'a PodInfo, cache: &'a Cache) -> Self {
+    pub(super) fn gather(
+        pod: &'a PodInfo,
+        cache: &'a Cache,
+        arguments: PodAffinityArguments,
+    ) -> Self {
+        let prefers =
+            |own: &PodAffinity| !own.preferred.is_empty() || !own.preferred_anti.is_empty();
+        let ignores = arguments.ignore_preferred_of_existing
+            && !pod.demands.pods.as_deref().is_some_and(prefers);
         let mut weights: HashMap<&str, HashMap<&str, i64>> = HashMap::new();
         for (meaning, standing) in standing(pod, cache) {
-            let Meaning::Weighs(weight) = meaning else { continue };
+            let weight = match meaning {
+                Meaning::Forbids => continue,
+                Meaning::Attracts => arguments.hard_weight,
+                Meaning::Weighs(_) if ignores => continue,
+                Meaning::Weighs(weight) => weight,
+            };
             let values = weights.entry(&standing.term.topology_key).or_default();
             for (value, pods) in &standing.counts {
                 *values.entry(value).or_default() += i64::from(weight) * i64::from(*pods);

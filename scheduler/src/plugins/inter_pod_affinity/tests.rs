@@ -37,7 +37,8 @@ fn preferred(kind: &str, key: &str, app: &str) -> Value {
 
 /// `+` open, `-` and `x` refused, `x` beyond help by removing pods.
 fn open(cache: &Cache, pod: &PodInfo) -> String {
-    let Prepared::State(state) = InterPodAffinity.pre_filter(pod, cache) else {
+    let plugin = InterPodAffinity::default();
+    let Prepared::State(state) = plugin.pre_filter(pod, cache) else {
         return "skipped".to_owned();
     };
     let verdict = |node: &NodeInfo| match state.filter(node, node.offer.as_ref().unwrap()) {
@@ -106,23 +107,32 @@ fn what_if_moves_the_counts_and_back() {
 #[test]
 fn wishes_of_both_sides_are_scored() {
     let (with, without) = ("podAffinity", "podAntiAffinity");
-    let scores = |there: Value, comes: Value| {
+    let by = |arguments: PodAffinityArguments, there: Value, comes: Value| {
+        let plugin = InterPodAffinity::new(&arguments);
         let mut cache = cluster(&["a", "b"]);
         cache.see(Arc::new(pod("there", "there", there)), &Arc::from("n0"));
         let comes = pod("p", "comes", comes);
         let candidates: Vec<Candidate<'_>> =
             cache.nodes().iter().map(|n| (n, n.offer.as_ref().unwrap())).collect();
-        let Prepared::State(state) = InterPodAffinity.pre_score(&comes, &cache, &candidates) else {
+        let Prepared::State(state) = plugin.pre_score(&comes, &cache, &candidates) else {
             return Vec::new();
         };
         let mut scores: Vec<i64> = candidates.iter().map(|(n, o)| state.score(n, o)).collect();
         state.normalize(&candidates, &mut scores);
         scores
     };
+    let scores = |there: Value, comes: Value| by(PodAffinityArguments::default(), there, comes);
     assert_eq!(scores(json!({}), json!({})), Vec::<i64>::new());
     assert_eq!(scores(json!({}), preferred(with, "zone", "there")), [100, 0]);
     assert_eq!(scores(json!({}), preferred(without, "zone", "there")), [0, 100]);
     assert_eq!(scores(preferred(with, "zone", "comes"), json!({})), [100, 0]);
     assert_eq!(scores(preferred(without, "zone", "comes"), json!({})), [0, 100]);
     assert_eq!(scores(required(with, "zone", "comes"), json!({})), [100, 0]);
+    // What a profile says about the terms of others.
+    let no_weight = PodAffinityArguments { hard_weight: 0, ..PodAffinityArguments::default() };
+    assert!(by(no_weight, required(with, "zone", "comes"), json!({})).is_empty());
+    let ignores = PodAffinityArguments { ignore_preferred_of_existing: true, hard_weight: 1 };
+    assert!(by(ignores, preferred(with, "zone", "comes"), json!({})).is_empty());
+    let own = preferred(with, "rack", "nobody");
+    assert_eq!(by(ignores, preferred(with, "zone", "comes"), own), [100, 0]);
 }

@@ -1,8 +1,9 @@
 //! `DoNotSchedule`: pods per domain, and the emptiest domain.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use super::{counts, includes};
+use super::{Counted, Wanted, counts, includes};
 use crate::cache::{Cache, Class};
 use crate::framework::{FilterState, Rejection};
 use crate::node::{NodeInfo, Offer};
@@ -48,32 +49,34 @@ impl Domains<'_> {
 
 pub(super) struct State<'a> {
     pod: &'a PodInfo,
+    group: Option<&'a Arc<str>>,
     all: Vec<Domains<'a>>,
 }
 
 impl<'a> State<'a> {
-    pub(super) fn gather(pod: &'a PodInfo, cache: &'a Cache) -> Self {
-        let hard = pod.demands.spread.iter().filter(|constraint| constraint.hard);
+    pub(super) fn gather(wanted: Wanted<'a>, pod: &'a PodInfo, cache: &'a Cache) -> Self {
+        let hard = wanted.constraints.iter().filter(|constraint| constraint.hard);
+        let in_group = wanted.group.is_some();
         let mut all: Vec<Domains<'a>> = hard
             .map(|constraint| Domains {
                 constraint,
                 pods: HashMap::new(),
                 levels: BTreeMap::new(),
-                own: i64::from(constraint.selector.matches(&pod.labels)),
+                own: i64::from(in_group || constraint.selector.matches(&pod.labels)),
             })
             .collect();
-        let counted: Vec<Vec<bool>> = all
+        let counted: Vec<Counted<'_>> = all
             .iter()
-            .map(|domains| cache.select(|class| counts(domains.constraint, pod, class)))
+            .map(|domains| Counted::new(wanted, domains.constraint, pod, cache))
             .collect();
         for (node, offer) in cache.nodes().iter().filter_map(|n| Some((n, n.offer.as_ref()?))) {
             if !all.iter().all(|d| offer.labels.contains_key(&*d.constraint.topology_key)) {
                 continue;
             }
-            for (domains, classes) in all.iter_mut().zip(&counted) {
+            for (domains, counted) in all.iter_mut().zip(&counted) {
                 if includes(domains.constraint, pod, node, offer) {
                     let domain = offer.labels[&*domains.constraint.topology_key].as_str();
-                    *domains.pods.entry(domain).or_default() += node.count(classes);
+                    *domains.pods.entry(domain).or_default() += counted.on(node);
                 }
             }
         }
@@ -82,7 +85,7 @@ impl<'a> State<'a> {
                 *domains.levels.entry(*pods).or_default() += 1;
             }
         }
-        Self { pod, all }
+        Self { pod, group: wanted.group, all }
     }
 
     fn change(&mut self, moved: &PodInfo, offer: &Offer, by: i64) {
@@ -92,9 +95,11 @@ impl<'a> State<'a> {
             deleting: moved.deleting,
         };
         for domains in &mut self.all {
-            if counts(domains.constraint, self.pod, &class)
-                && let Some(domain) = offer.labels.get(&*domains.constraint.topology_key)
-            {
+            let counted = match self.group {
+                Some(group) => moved.group.as_ref() == Some(group),
+                None => counts(domains.constraint, self.pod, &class),
+            };
+            if counted && let Some(domain) = offer.labels.get(&*domains.constraint.topology_key) {
                 domains.change(domain, by);
             }
         }

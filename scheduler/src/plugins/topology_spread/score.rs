@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{counts, fewest_first, includes};
+use super::{Counted, Wanted, fewest_first, includes};
 use crate::cache::Cache;
 use crate::framework::{Candidate, ScoreState};
 use crate::node::{NodeInfo, Offer};
@@ -13,7 +13,7 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 
 struct Domains<'a> {
     constraint: &'a Constraint,
-    classes: Vec<bool>,
+    counted: Counted<'a>,
     /// Pods counted per domain that has a candidate; unused for hosts, which are their own domain.
     pods: HashMap<&'a str, i64>,
     weight: f64,
@@ -30,13 +30,18 @@ pub(super) struct State<'a> {
 }
 
 impl<'a> State<'a> {
-    pub(super) fn gather(pod: &'a PodInfo, cache: &'a Cache, candidates: &[Candidate<'a>]) -> Self {
-        let soft = pod.demands.spread.iter().filter(|constraint| !constraint.hard);
+    pub(super) fn gather(
+        wanted: Wanted<'a>,
+        pod: &'a PodInfo,
+        cache: &'a Cache,
+        candidates: &[Candidate<'a>],
+    ) -> Self {
+        let soft = wanted.constraints.iter().filter(|constraint| !constraint.hard);
         let mut state = Self {
             all: soft
                 .map(|constraint| Domains {
                     constraint,
-                    classes: cache.select(|class| counts(constraint, pod, class)),
+                    counted: Counted::new(wanted, constraint, pod, cache),
                     pods: HashMap::new(),
                     weight: 0.0,
                 })
@@ -67,7 +72,7 @@ impl<'a> State<'a> {
                 if includes(domains.constraint, pod, node, offer)
                     && let Some(pods) = domains.pods.get_mut(domain)
                 {
-                    *pods += node.count(&domains.classes);
+                    *pods += domains.counted.on(node);
                 }
             }
         }
@@ -81,7 +86,7 @@ impl<'a> State<'a> {
 
 /// Grows slowly with the number of domains, as Kubernetes does it.
 #[allow(clippy::cast_precision_loss, reason = "far fewer domains than 2^52")]
-fn weight(domains: usize) -> f64 {
+pub(super) fn weight(domains: usize) -> f64 {
     (domains as f64 + 2.0).ln()
 }
 
@@ -98,7 +103,7 @@ impl ScoreState for State<'_> {
         let mut sum = 0.0;
         for domains in &self.all {
             let pods = if domains.is_host() {
-                node.count(&domains.classes)
+                domains.counted.on(node)
             } else {
                 let domain = offer.labels[&*domains.constraint.topology_key].as_str();
                 domains.pods.get(domain).copied().unwrap_or(0)

@@ -1,0 +1,147 @@
+//! What a cluster is like that has come to rest: everything as its objects say.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::facts::{is_active, is_leaving, name, number, owned, pods_of, serves, text, uid};
+use crate::world::{State, row};
+
+/// What is not yet as it should be; nothing if the cluster is at rest.
+pub(crate) fn unrest(state: &State) -> Vec<String> {
+    let mut unrest = Vec::new();
+    orphans(state, &mut unrest);
+    nodes(state, &mut unrest);
+    for pod in state.all(row("", "pods")) {
+        pod_rests(state, pod, &mut unrest);
+    }
+    for set in state.all(row("apps", "replicasets")) {
+        told(set, "ReplicaSet", number(set, "/spec/replicas"), &["replicas"], &mut unrest);
+        // Nobody remembers pods that have long gone.
+        if number(set, "/status/terminatingReplicas").unwrap_or(0) > 0 {
+            unrest.push(format!("ReplicaSet {} waits for pods that are gone", name(set)));
+        }
+    }
+    for deployment in state.all(row("apps", "deployments")) {
+        rolled_out(state, deployment, &mut unrest);
+    }
+    for job in state.all(row("batch", "jobs")) {
+        finished(state, job, &mut unrest);
+    }
+    for budget in state.all(row("policy", "poddisruptionbudgets")) {
+        counted(state, budget, &mut unrest);
+    }
+    unrest
+}
+
+/// Whatever names an owner has one.
+fn orphans(state: &State, unrest: &mut Vec<String>) {
+    let uids: BTreeSet<&str> = state.everything().map(uid).collect();
+    for object in state.everything() {
+        let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        let lost = owners.filter_map(|o| o["uid"].as_str()).filter(|uid| !uids.contains(uid));
+        for owner in lost {
+            let kind = text(object, "/kind");
+            unrest.push(format!("{kind} {} is an orphan of {owner}", name(object)));
+        }
+    }
+}
+
+fn nodes(state: &State, unrest: &mut Vec<String>) {
+    for node in state.all(row("", "nodes")) {
+        let taints = node["spec"]["taints"].as_array().map_or(0, Vec::len);
+        if crate::facts::ready_since(node).is_none() || taints > 0 {
+            unrest.push(format!("node {} is not ready, or has {taints} taints", name(node)));
+        }
+    }
+}
+
+fn pod_rests(state: &State, pod: &Value, unrest: &mut Vec<String>) {
+    let (on, node) = (text(pod, "/spec/nodeName"), row("", "nodes"));
+    if is_leaving(pod) {
+        unrest.push(format!("pod {} is still leaving", name(pod)));
+    } else if is_active(pod) && state.object(node, "", on).is_none() {
+        unrest.push(format!("pod {} is on node {on:?}, which does not exist", name(pod)));
+    }
+}
+
+/// A status says what is wanted.
+fn told(
+    object: &Value,
+    kind: &str,
+    wanted: Option<i64>,
+    fields: &[&str],
+    unrest: &mut Vec<String>,
+) {
+    let mut wrong = Vec::new();
+    for field in fields {
+        let have = object["status"][*field].as_i64().unwrap_or(0);
+        if Some(have) != wanted {
+            wrong.push(format!("{field} {have}"));
+        }
+    }
+    let seen = number(object, "/status/observedGeneration");
+    if seen != number(object, "/metadata/generation") {
+        wrong.push(format!("observedGeneration {seen:?}"));
+    }
+    if !wrong.is_empty() {
+        let wanted = wanted.unwrap_or(0);
+        unrest.push(format!("{kind} {} wants {wanted}, has {}", name(object), wrong.join(", ")));
+    }
+}
+
+fn rolled_out(state: &State, deployment: &Value, unrest: &mut Vec<String>) {
+    let wanted = number(deployment, "/spec/replicas");
+    let fields = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"];
+    told(deployment, "Deployment", wanted, &fields, unrest);
+    let pods = pods_of(state, uid(deployment));
+    let active = pods.iter().filter(|pod| is_active(pod)).count();
+    let serving = pods.iter().filter(|pod| serves(pod)).count();
+    if Some(active as i64) != wanted || active != serving {
+        let name = name(deployment);
+        unrest.push(format!("Deployment {name} has {active} pods, {serving} serving: {wanted:?}"));
+    }
+}
+
+/// A Job has ended, has nothing to track any more, and goes if it is to.
+fn finished(state: &State, job: &Value, unrest: &mut Vec<String>) {
+    let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
+    let mut ends = conditions.filter(|c| c["status"] == "True").map(|c| text(c, "/type"));
+    let pods = || owned(state, row("", "pods"), uid(job));
+    let finalizers = |pod: &&Value| pod["metadata"]["finalizers"].as_array().map_or(0, Vec::len);
+    let tracked = pods().filter(|pod| finalizers(pod) > 0).count();
+    let active = pods().filter(|pod| is_active(pod)).count();
+    let (name, told) = (name(job), &job["status"]);
+    match ends.find(|end| matches!(*end, "Complete" | "Failed")) {
+        None => unrest.push(format!("Job {name} has not ended: {told}")),
+        Some(_) if tracked > 0 || active > 0 => {
+            unrest.push(format!("Job {name} has ended with {tracked} pods to count: {told}"));
+        }
+        Some("Complete") if told["succeeded"] != job["spec"]["completions"] => {
+            unrest.push(format!("complete without its completions: Job {name}: {told}"));
+        }
+        Some(_) if number(job, "/spec/ttlSecondsAfterFinished").is_some() => {
+            unrest.push(format!("Job {name} is still there"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn counted(state: &State, budget: &Value, unrest: &mut Vec<String>) {
+    let selected = |pod: &&Value| {
+        pod["metadata"]["labels"]["app"] == budget["spec"]["selector"]["matchLabels"]["app"]
+    };
+    let healthy = state.all(row("", "pods")).filter(selected).filter(|pod| serves(pod)).count();
+    let wanted = number(budget, "/spec/minAvailable").unwrap_or(0);
+    let allowed = (healthy as i64 - wanted).max(0);
+    let status = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
+    let disrupted = budget["status"]["disruptedPods"].as_object().map_or(0, |pods| pods.len());
+    if status("currentHealthy") != healthy as i64
+        || status("desiredHealthy") != wanted
+        || status("disruptionsAllowed") != allowed
+        || disrupted > 0
+    {
+        let (name, told) = (name(budget), &budget["status"]);
+        unrest.push(format!("budget {name}: {healthy} pods serve, {allowed} may go, but {told}"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Many clusters, each with its own misfortunes.
+//!
+//! `WHARF_SEEDS` says how many (default: 100), `WHARF_SEED` tells the story of one, with what `RUST_LOG` selects of
+//! the components' own words (default: warnings).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use simulation::simulate;
+
+/// About half a minute of a debug build on two cores.
+const SEEDS: u64 = 100;
+/// How much of a history is told when a law is broken.
+const TOLD: usize = 120;
+
+fn variable(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
+}
+
+/// The end of a history.
+fn tell(log: &[String], lines: usize) -> String {
+    log[log.len().saturating_sub(lines)..].join("\n")
+}
+
+#[test]
+fn no_seed_breaks_a_law() {
+    if let Some(seed) = variable("WHARF_SEED") {
+        let told = tracing_subscriber::EnvFilter::try_from_default_env();
+        let told = told.unwrap_or_else(|_| "simulation=debug,warn".into());
+        tracing_subscriber::fmt().without_time().with_env_filter(told).init();
+        let history = simulate(seed);
+        assert_eq!(history.broken, None, "seed {seed}");
+        return;
+    }
+    let seeds = variable("WHARF_SEEDS").unwrap_or(SEEDS);
+    let (next, broken) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let history = simulate(seed);
+                    if let Some(law) = history.broken {
+                        broken.lock().unwrap().push((seed, law, history.log));
+                    }
+                }
+            });
+        }
+    });
+    let mut broken = broken.into_inner().unwrap();
+    broken.sort();
+    for (seed, law, _) in &broken {
+        println!("WHARF_SEED={seed}: {law}");
+    }
+    if let Some((seed, law, log)) = broken.first() {
+        panic!(
+            "{} of {seeds} seeds break a law, the first is {seed}: {law}\n…\n{}",
+            broken.len(),
+            tell(log, TOLD)
+        );
+    }
+}
