@@ -98,15 +98,19 @@ impl NodeLifecycle {
                 queue.add(Key::new("", lease.name_any()));
             }
         });
-        let watching = this.clone();
+        // By name: every pod that is placed asks, and a Node is much to parse for that.
+        let evicting = nodes.index(|node| {
+            plan::evicts(node).then(|| node.name_any()).into_iter().collect::<Vec<_>>()
+        });
+        let queue = this.queue.clone();
         pods.on_change(move |before, now| {
             let Some(pod) = now else { return };
             let Some(name) = pods::node_name(pod) else { return };
             let placed = before.and_then(|pod| pods::node_name(pod)).is_none();
             let key = Key::new("", name);
             // A pod that comes to an evicting node (it may have been bound before the taint).
-            if placed && watching.nodes.get(&key).is_some_and(|node| plan::evicts(&node)) {
-                watching.queue.add(key);
+            if placed && evicting.count(name) > 0 {
+                queue.add(key);
             }
         });
         this

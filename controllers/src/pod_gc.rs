@@ -66,7 +66,7 @@ impl PodGc {
         pods.on_change(move |_, now| {
             let Some(pod) = now else { return };
             let lost = match pods::node_name(pod) {
-                Some(node) => watching.nodes.get(&Key::new("", node)).is_none(),
+                Some(node) => !watching.nodes.has(&Key::new("", node)),
                 None => pods::is_terminating(pod),
             };
             if lost || pods::is_finished(pod) {
@@ -87,7 +87,7 @@ impl PodGc {
         let mut values = vec![UNPLACED.to_owned()];
         values.extend(self.pods.values().into_iter().filter(|value| {
             let node = value.strip_prefix(NODE);
-            node.is_some_and(|node| self.nodes.get(&Key::new("", node)).is_none())
+            node.is_some_and(|node| !self.nodes.has(&Key::new("", node)))
         }));
         if self.pods.count(FINISHED) > self.threshold {
             values.push(FINISHED.to_owned());
@@ -100,7 +100,7 @@ impl PodGc {
     /// Looks at all pods.
     pub(crate) async fn reconcile(self, _: Key) -> Result<Next, ReconcileError> {
         let pods = self.suspects();
-        let known = |node: &str| self.nodes.get(&Key::new("", node)).is_some();
+        let known = |node: &str| self.nodes.has(&Key::new("", node));
         let nodes: Api<Node> = Api::all(self.client.clone());
         for (pod, reason) in plan::plan(&pods, known, self.threshold) {
             if let Reason::NodeGone(node) = &reason {

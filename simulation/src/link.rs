@@ -204,9 +204,7 @@ impl Link {
             Ok(call) => call,
             Err(status) => return Ok(refusal(&status)),
         };
-        // Definitions are watched by a library that waits by chance after a failure.
-        let exempt = call.resource.plural == "customresourcedefinitions";
-        let fate = if exempt { Fate::Answered } else { self.fate(&call) };
+        let fate = if call.is_exempt() { Fate::Answered } else { self.fate(&call) };
         self.wait(self.time()).await;
         match fate {
             Fate::Refused(status) => return Ok(refusal(&status)),

@@ -66,3 +66,21 @@ fn no_seed_breaks_a_law() {
         );
     }
 }
+
+/// Each run is in a thread of its own, so nothing may hang on the keys of hash maps.
+#[test]
+fn a_seed_is_one_history() {
+    for seed in 0..8 {
+        let run = || thread::spawn(move || simulate(seed)).join().unwrap();
+        let (first, second) = (run(), run());
+        let same = first.log.iter().zip(&second.log).take_while(|(a, b)| a == b).count();
+        let next = |log: &[String]| log.get(same).cloned();
+        assert_eq!(
+            next(&first.log),
+            next(&second.log),
+            "seed {seed} has two histories from line {same} on, after\n{}",
+            tell(&first.log[..same], 20)
+        );
+        assert_eq!(first, second);
+    }
+}

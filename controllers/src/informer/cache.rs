@@ -89,6 +89,10 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Objects<K> {
         self.state.lock().entries.keys().cloned().collect()
     }
 
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.state.lock().entries.contains_key(key)
+    }
+
     pub(super) fn get(&self, key: &Key) -> Option<Arc<K>> {
         let raw = {
             let state = self.state.lock();
@@ -176,6 +180,11 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Cache<K> {
     /// One object.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
         self.objects.get(key)
+    }
+
+    /// Whether there is such an object; it is not parsed for that.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.objects.has(key)
     }
 
     /// All objects of a namespace.
@@ -274,8 +283,9 @@ mod tests {
         assert_eq!(nodes.values(), ["x", "y"]);
         assert_eq!(objects.in_namespace("n").len(), 2);
         assert!(objects.in_namespace("m").is_empty());
+        assert!(objects.has(&Key::new("n", "a")) && !objects.has(&Key::new("m", "a")));
         assert!(objects.remove(&Key::new("n", "a")).is_some());
-        assert!(objects.remove(&Key::new("n", "a")).is_none());
+        assert!(objects.remove(&Key::new("n", "a")).is_none() && !objects.has(&Key::new("n", "a")));
         assert_eq!((nodes.count("y"), nodes.get("x").len()), (0, 1));
     }
 

@@ -34,6 +34,8 @@ struct Feed {
     lines: VecDeque<Option<Bytes>>,
     ends: Instant,
     breaks: Option<Instant>,
+    /// It never breaks.
+    exempt: bool,
 }
 
 /// Opens a watch.
@@ -47,7 +49,7 @@ pub(crate) fn open(link: &Link, call: &Call) -> Result<Body, Status> {
         "" | "0" => None,
         version => Some(version.parse().map_err(|_| Status::bad_request("resourceVersion"))?),
     };
-    if since.is_some() && link.forgets() {
+    if since.is_some() && !call.is_exempt() && link.forgets() {
         return Err(Status::expired("too old resource version"));
     }
     let mut feed = Feed {
@@ -58,7 +60,11 @@ pub(crate) fn open(link: &Link, call: &Call) -> Result<Body, Status> {
         changed,
         lines: VecDeque::new(),
         ends: Instant::now() + LIFE,
-        breaks: link.breaks_after().map(|after| Instant::now() + after),
+        breaks: link
+            .breaks_after()
+            .filter(|_| !call.is_exempt())
+            .map(|after| Instant::now() + after),
+        exempt: call.is_exempt(),
     };
     link.world().read(|state| match since {
         None => feed.list(state),
@@ -142,7 +148,7 @@ impl Feed {
             let Some(kind) = state.kinds.get(&collection(resource)) else { return };
             for change in &kind.changes[self.sent..] {
                 let Some(line) = shown(&self.selected, resource, change) else { continue };
-                if link.breaks() {
+                if !self.exempt && link.breaks() {
                     // Half a line, and nothing after it.
                     self.lines.push_back(Some(line.slice(..line.len() / 2)));
                     self.lines.push_back(None);
