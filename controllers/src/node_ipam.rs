@@ -7,6 +7,7 @@
 
 mod plan;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(crate) struct NodeIpam {
     client: Client,
     nodes: Cache<Node>,
     ranges: Arc<Mutex<Ranges>>,
+    /// Nodes for which there was no range; each is told of once in the log, and always by an event.
+    without: Arc<Mutex<BTreeSet<String>>>,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -61,17 +64,22 @@ impl NodeIpam {
             client,
             nodes: nodes.cache(),
             ranges: Arc::new(Mutex::new(Ranges::new(ranges))),
+            without: Arc::default(),
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
         };
         let (queue, ranges) = (this.queue.clone(), this.ranges.clone());
+        let without = this.without.clone();
         // What nodes have is noted before the first list is complete, so that none is given twice.
         nodes.on_change(move |before, now| match (before, now) {
             (_, Some(node)) => match range_of(node) {
                 Some(range) => ranges.lock().keep(&node.name_any(), range),
                 None => queue.add(Key::of(&**node)),
             },
-            (Some(node), None) => ranges.lock().forget(&node.name_any()),
+            (Some(node), None) => {
+                ranges.lock().forget(&node.name_any());
+                without.lock().remove(&node.name_any());
+            }
             (None, None) => {}
         });
         this
@@ -87,7 +95,9 @@ impl NodeIpam {
         let node = self.nodes.get(&key).filter(|node| range_of(node).is_none());
         let Some(node) = node else { return Ok(Next::OnChange) };
         let Some(range) = self.ranges.lock().give(&key.name) else {
-            tracing::warn!(node = key.name, "no range of pod addresses is left for the node");
+            if self.without.lock().insert(key.name.clone()) {
+                tracing::warn!(node = key.name, "no range of pod addresses is left for the node");
+            }
             let message = format!("Node {} status is now: CIDRNotAvailable", key.name);
             self.recorder.normal(Subject::of(&*node), "CIDRNotAvailable", message);
             return Ok(Next::After(EXHAUSTED));
@@ -101,6 +111,7 @@ impl NodeIpam {
         let patched = api.patch(&key.name, &params, &patch);
         let subject = format!("pod addresses of node {key}");
         unless_gone(request("set", subject, patched).await)?;
+        self.without.lock().remove(&key.name);
         tracing::info!(node = key.name, %range, "the node has a range of pod addresses");
         Ok(Next::OnChange)
     }

@@ -74,7 +74,6 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
                 folder: home.data_dir().join("volumes"),
                 node: node.clone(),
             }),
-            node_ranges: Some(slot.node_ranges()),
             ..components::controllers_config(&authority)
         },
         client("kube-controller-manager", "system:kube-controller-manager", &[]),

@@ -138,12 +138,6 @@ impl Slot {
         self.bridged.then(|| self.bridge())
     }
 
-    /// From which nodes get their pod addresses: there is room for one.
-    pub(crate) fn node_ranges(&self) -> controllers::NodeRanges {
-        let cluster = self.pod_cidr();
-        controllers::NodeRanges { cluster, node_prefix: cluster.prefix_len() }
-    }
-
     /// The node's pod addresses.
     pub(crate) fn pod_cidr(&self) -> Ipv4Net {
         let address = if self.bridged {
