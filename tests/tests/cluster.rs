@@ -25,3 +25,4 @@ mod sim;
 mod streams;
 mod unprivileged;
 mod volumes;
+mod web;

@@ -16,6 +16,8 @@ use tests::cluster::{PATIENCE, succeed};
 use tests::images::Layout;
 use tests::{postgres, program, wait};
 
+use super::web::items;
+
 /// A web server and a shell in every pod. A pod leaves a node that is gone after a second.
 const SHOP: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -49,10 +51,6 @@ kind: Service
 metadata: {name: shop}
 spec: {selector: {app: shop}, ports: [{port: 80, targetPort: http}]}
 ";
-
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
-}
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -1,42 +1,16 @@
 //! What an administrator does with a node and with workloads by single commands of the real kubectl.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
-#![allow(clippy::print_stdout, reason = "says when the host has no kubectl")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
-use tests::cluster::{Cluster, succeed};
 use tests::process::Guard;
 
-struct Kubectl(Cluster);
+use super::web::{Kubectl, items, workload};
 
 impl Kubectl {
-    /// None, with a word on the output, where there is no kubectl.
-    fn start() -> Option<Self> {
-        let cluster = Cluster::start().unwrap();
-        if cluster.kubectl().is_none() {
-            println!("not tested: there is no kubectl on this machine");
-            return None;
-        }
-        cluster.load_fixture("http-c.wasm", "test/web:v1").unwrap();
-        Some(Self(cluster))
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = self.0.kubectl().expect("there was one at the start");
-        command.args(line.split(' '));
-        command
-    }
-
-    /// Runs kubectl with words split at spaces; it must succeed and say this.
-    #[track_caller]
-    fn says(&self, line: &str, what: &str) {
-        let said = succeed(&mut self.command(line)).unwrap();
-        assert!(said.contains(what), "kubectl {line}: {what:?} not in {said:?}");
-    }
-
     /// Runs kubectl, which must fail and complain of this.
     #[track_caller]
     fn complains(&self, line: &str, what: &str) {
@@ -53,32 +27,6 @@ impl Kubectl {
     }
 }
 
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn workload(kind: &str, name: &str, more: &str) -> String {
-    format!(
-        "apiVersion: apps/v1
-kind: {kind}
-metadata: {{name: {name}}}
-spec:
-  {more}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: web
-        image: test/web:v1
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{httpGet: {{path: /, port: http}}, periodSeconds: 1}}
----
-"
-    )
-}
-
 const BUDGET: &str = "apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata: {name: web}
@@ -87,7 +35,7 @@ spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
 
 #[test]
 fn a_node_is_drained_as_far_as_budgets_allow() {
-    let Some(kubectl) = Kubectl::start() else { return };
+    let Some(kubectl) = Kubectl::start(&["test/web:v1"]) else { return };
     let web = workload("Deployment", "web", "replicas: 2");
     let agent = workload("DaemonSet", "agent", "minReadySeconds: 0");
     kubectl.0.apply(&[web, agent, BUDGET.to_owned()].concat()).unwrap();
@@ -135,7 +83,7 @@ fn a_node_is_drained_as_far_as_budgets_allow() {
 
 #[test]
 fn workloads_are_made_and_scaled_by_commands() {
-    let Some(kubectl) = Kubectl::start() else { return };
+    let Some(kubectl) = Kubectl::start(&["test/web:v1"]) else { return };
     kubectl.says("create deployment web --image=test/web:v1", "deployment.apps/web created");
     kubectl.says("autoscale deployment web --min=2 --max=4 --cpu-percent=80", "autoscaled");
     kubectl.says(

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tests::cluster::{Cluster, PATIENCE};
 use tests::{http, wait};
 
+use super::web::with_web;
+
 const BLUE_GREEN: &str = include_str!("../../fixtures/rollouts/blue-green.yaml");
 const CANARY: &str = include_str!("../../fixtures/rollouts/canary.yaml");
 
@@ -17,10 +19,7 @@ const CANARY: &str = include_str!("../../fixtures/rollouts/canary.yaml");
 const SAMPLE: usize = 400;
 
 fn cluster(manifest: &str) -> Cluster {
-    let cluster = Cluster::start().unwrap();
-    for name in ["shop/web:v1", "shop/web:v2"] {
-        cluster.load_fixture("http-c.wasm", name).unwrap();
-    }
+    let cluster = with_web(&["shop/web:v1", "shop/web:v2"]);
     cluster.apply(manifest).unwrap();
     cluster
 }

@@ -4,26 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 #![allow(clippy::print_stdout, reason = "says when the host has no kubectl")]
 
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::Value;
-use tests::cluster::{Cluster, PATIENCE, succeed};
+use tests::cluster::{Cluster, PATIENCE};
 use tests::{http, wait};
 
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
-}
+use super::web::{Kubectl, items, with_web, workload};
 
-/// A cluster with the web server under two names.
-fn cluster() -> Cluster {
-    let cluster = Cluster::start().unwrap();
-    for name in ["test/web:v1", "test/web:v2"] {
-        cluster.load_fixture("http-c.wasm", name).unwrap();
-    }
-    cluster
-}
+/// The names of the web server.
+const VERSIONS: [&str; 2] = ["test/web:v1", "test/web:v2"];
 
 /// A pod on its way out goes on serving for a while, as everywhere with Kubernetes: until everybody
 /// who sends requests has heard of it.
@@ -72,7 +63,7 @@ fn rolled_out(cluster: &Cluster, version: &str) {
 
 #[test]
 fn a_rolling_update_under_load_loses_no_request() {
-    let cluster = cluster();
+    let cluster = with_web(&VERSIONS);
     cluster.apply(&SHOP.replace("VERSION", "v1")).unwrap();
     rolled_out(&cluster, "v1");
     let service = cluster.get(&["service", "shop"]).unwrap();
@@ -123,32 +114,7 @@ fn a_rolling_update_under_load_loses_no_request() {
     });
 }
 
-struct Kubectl(Cluster);
-
 impl Kubectl {
-    /// None, with a word on the output, where there is no kubectl.
-    fn start() -> Option<Self> {
-        let cluster = cluster();
-        if cluster.kubectl().is_none() {
-            println!("not tested: there is no kubectl on this machine");
-            return None;
-        }
-        Some(Self(cluster))
-    }
-
-    fn command(&self, line: &str) -> Command {
-        let mut command = self.0.kubectl().expect("there was one at the start");
-        command.args(line.split(' '));
-        command
-    }
-
-    /// Runs kubectl with words split at spaces; it must succeed and say this.
-    #[track_caller]
-    fn says(&self, line: &str, what: &str) {
-        let said = succeed(&mut self.command(line)).unwrap();
-        assert!(said.contains(what), "kubectl {line}: {what:?} not in {said:?}");
-    }
-
     /// The images of the pods with a label, without repetition.
     fn images(&self, app: &str) -> Vec<String> {
         let list = self.0.get(&["pods", "-l", &format!("app={app}")]).unwrap();
@@ -161,32 +127,9 @@ impl Kubectl {
     }
 }
 
-/// A workload of a kind, with two pods where it counts them.
-fn workload(kind: &str, name: &str, more: &str) -> String {
-    format!(
-        "apiVersion: apps/v1
-kind: {kind}
-metadata: {{name: {name}}}
-spec:
-  {more}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: web
-        image: test/web:v1
-        ports: [{{name: http, containerPort: 8080}}]
-        readinessProbe: {{httpGet: {{path: /, port: http}}, periodSeconds: 1}}
----
-"
-    )
-}
-
 #[test]
 fn kubectl_rolls_deployments_out_and_back() {
-    let Some(kubectl) = Kubectl::start() else { return };
+    let Some(kubectl) = Kubectl::start(&VERSIONS) else { return };
     kubectl.0.apply(&workload("Deployment", "web", "replicas: 2")).unwrap();
     let status = "rollout status deployment/web --timeout=90s";
     let done = "deployment \"web\" successfully rolled out";
@@ -229,7 +172,7 @@ fn kubectl_rolls_deployments_out_and_back() {
 
 #[test]
 fn kubectl_rolls_stateful_sets_and_daemon_sets_out_and_back() {
-    let Some(kubectl) = Kubectl::start() else { return };
+    let Some(kubectl) = Kubectl::start(&VERSIONS) else { return };
     let db = workload("StatefulSet", "db", "replicas: 2\n  serviceName: db");
     let agent = workload("DaemonSet", "agent", "minReadySeconds: 0");
     kubectl.0.apply(&[db, agent].concat()).unwrap();

@@ -13,6 +13,8 @@ use tests::cluster::{Cluster, PATIENCE, enter_network_namespace, succeed};
 use tests::images::Layout;
 use tests::{http, program, wait};
 
+use super::web::items;
+
 /// A pod whose Wasm server is ready while the file `ready` exists in `state`.
 fn web(name: &str, port: u16, state: &Path) -> String {
     format!(
@@ -43,10 +45,6 @@ fn service(name: &str, spec: &str) -> String {
 fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
-}
-
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn cluster_ip(cluster: &Cluster, service: &str) -> String {

@@ -10,14 +10,12 @@ use serde_json::Value;
 use tests::cluster::{Cluster, PATIENCE, succeed};
 use tests::wait;
 
+use super::web::items;
+
 /// Pods of the Deployment.
 const REPLICAS: usize = 200;
 /// A node fails about once a minute and is away for at most six times its grace period of 12 s.
 const LONG: Duration = Duration::from_secs(300);
-
-fn items(list: &Value) -> &[Value] {
-    list["items"].as_array().map_or(&[], Vec::as_slice)
-}
 
 fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
     let conditions = object["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);

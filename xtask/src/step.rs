@@ -2,13 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-/// The repository's root.
+/// The repository's root: what cargo says now, and not where this program was built. Clones that share
+/// a target folder share the program.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ lies in the repository")
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let said = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        said.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
+    });
+    FOLDER.parent().expect("xtask/ lies in the repository")
 }
 
 /// The cargo that runs us.

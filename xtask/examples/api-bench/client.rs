@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
@@ -69,6 +69,25 @@ impl Endpoint {
     /// Opens `number` connections.
     pub(crate) fn connections(&self, number: usize) -> Result<Vec<Connection>> {
         (0..number).map(|_| self.connect()).collect()
+    }
+
+    /// Makes a namespace and waits for its service account: pods may come then.
+    pub(crate) fn namespace(&self, name: &str) -> Result<()> {
+        let mut client = self.connect()?;
+        let mut body = Vec::new();
+        let namespace =
+            format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}"#);
+        client.expect("POST", "/api/v1/namespaces", &namespace, &mut body)?;
+        let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
+        let end = Instant::now() + PATIENCE;
+        while client.request("GET", &account, "", &mut body)? != 200 {
+            ensure!(
+                Instant::now() < end,
+                "namespace {name} has no service account after {PATIENCE:?}"
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(())
     }
 }
 

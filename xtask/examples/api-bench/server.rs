@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::process::Guard;
 
-use crate::client::{Connection, Endpoint, PATIENCE};
+use crate::client::{Connection, Endpoint};
 
 /// A running `wctl dev`; stopped as a user would, with SIGTERM, when dropped.
 pub(crate) struct Server {
@@ -70,24 +70,6 @@ impl Server {
 
     fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.process.id()))
-    }
-
-    /// Makes a namespace and waits for its service account: pods may come then.
-    pub(crate) fn namespace(&self, name: &str) -> Result<()> {
-        let mut client = self.endpoint.connect()?;
-        let mut body = Vec::new();
-        let namespace =
-            format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}"#);
-        client.expect("POST", "/api/v1/namespaces", &namespace, &mut body)?;
-        let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        let end = Instant::now() + PATIENCE;
-        while client.request("GET", &account, "", &mut body)? != 200 {
-            if Instant::now() > end {
-                bail!("namespace {name} has no service account after {PATIENCE:?}");
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        Ok(())
     }
 }
 

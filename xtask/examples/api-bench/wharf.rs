@@ -12,7 +12,7 @@ use crate::{CONNECTIONS, LISTERS, MANY, READ, TIME, WATCHERS};
 
 /// Creates per second with each number of connections.
 pub(crate) fn creates(server: &Server) -> Result<Vec<Load>> {
-    server.namespace("creates")?;
+    server.endpoint.namespace("creates")?;
     CONNECTIONS
         .iter()
         .map(|number| {
@@ -27,7 +27,7 @@ pub(crate) fn creates(server: &Server) -> Result<Vec<Load>> {
 
 /// Fills `namespace` with the pods `p-0` to `p-COUNT`.
 pub(crate) fn fill(server: &Server, namespace: &str, count: u64) -> Result<Load> {
-    server.namespace(namespace)?;
+    server.endpoint.namespace(namespace)?;
     let mut clients = server.endpoint.connections(MANY)?;
     load::run(&mut clients, Until::Count(count), |client, number| {
         create(client, namespace, "p", number)
@@ -68,7 +68,7 @@ pub(crate) fn deliveries(server: &Server) -> Result<Vec<(Delivery, Duration)>> {
     let mut all = Vec::new();
     for watchers in WATCHERS {
         let namespace = format!("watch{watchers}");
-        server.namespace(&namespace)?;
+        server.endpoint.namespace(&namespace)?;
         let path = format!("/api/v1/namespaces/{namespace}/pods?watch=true");
         let watching: Result<Vec<Watcher>> =
             (0..watchers).map(|_| watcher(server.endpoint.connect()?, &path)).collect();

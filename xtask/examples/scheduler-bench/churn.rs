@@ -25,7 +25,7 @@ pub(crate) struct Churn {
 
 /// Begins.
 pub(crate) fn start(sim: &Sim) -> Result<Churn> {
-    sim.namespace("churn")?;
+    sim.endpoint.namespace("churn")?;
     let mut client = sim.endpoint.connect()?;
     let over = Arc::new(AtomicBool::new(false));
     let ended = over.clone();

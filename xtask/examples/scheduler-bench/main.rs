@@ -96,7 +96,7 @@ fn rate(wctl: &Path, shape: &Shape, nodes: u32) -> Result<()> {
     let sim = Sim::start(wctl, nodes, &["--pod-start-delay=1h", &zones])?;
     let (before, measured) = shape.pods(nodes);
     for namespace in ["before", "measured"] {
-        sim.namespace(namespace)?;
+        sim.endpoint.namespace(namespace)?;
     }
     measure::classes(&sim)?;
     measure::create_and_wait(&sim, "before", shape.before, before)?;
@@ -115,7 +115,7 @@ fn rate(wctl: &Path, shape: &Shape, nodes: u32) -> Result<()> {
 
 fn latency(wctl: &Path) -> Result<()> {
     let sim = Sim::start(wctl, LARGE, &["--pod-start-delay=1h"])?;
-    sim.namespace("measured")?;
+    sim.endpoint.namespace("measured")?;
     let times = measure::one_by_one(&sim, "measured", SINGLE)?;
     println!(
         "  one pod, {LARGE} idle nodes, create to bound: p50 {:.1} ms, p99 {:.1} ms (bar: p99 < 20 ms)",
@@ -127,7 +127,7 @@ fn latency(wctl: &Path) -> Result<()> {
 
 fn memory(wctl: &Path) -> Result<()> {
     let sim = Sim::start(wctl, LARGE, &[])?;
-    sim.namespace("measured")?;
+    sim.endpoint.namespace("measured")?;
     let empty = sim.resident()?;
     let took = measure::create_and_wait_running(&sim, "measured", RUNNING)?;
     std::thread::park_timeout(IDLE);

@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::process::Guard;
 
-use crate::client::{Endpoint, PATIENCE};
+use crate::client::Endpoint;
 
 /// A running `wctl sim`; stopped with SIGTERM when dropped.
 pub(crate) struct Sim {
@@ -46,24 +45,6 @@ impl Sim {
         while lines.next().transpose()?.with_context(ended)? != "ready" {}
         let endpoint = Endpoint::from_kubeconfig(&data.join("kubeconfig"))?;
         Ok(Self { process, endpoint, _output: lines, _folder: folder })
-    }
-
-    /// Makes a namespace and waits for its service account: pods may come then.
-    pub(crate) fn namespace(&self, name: &str) -> Result<()> {
-        let mut client = self.endpoint.connect()?;
-        let mut body = Vec::new();
-        let namespace =
-            format!(r#"{{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{name}"}}}}"#);
-        client.expect("POST", "/api/v1/namespaces", &namespace, &mut body)?;
-        let account = format!("/api/v1/namespaces/{name}/serviceaccounts/default");
-        let end = Instant::now() + PATIENCE;
-        while client.request("GET", &account, "", &mut body)? != 200 {
-            if Instant::now() > end {
-                bail!("namespace {name} has no service account after {PATIENCE:?}");
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        Ok(())
     }
 
     /// Resident memory in MiB.
