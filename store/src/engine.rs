@@ -12,6 +12,11 @@
 //! | `counter(revision)` | one row: the newest revision |
 //! | `compaction(revision)` | one row: history up to here is gone |
 //!
+//! SQLite, which writes what is now and what happened with one pair of hands,
+//! leaves `objects.value` NULL as long as the row of the log that `mod_revision`
+//! names has it: an object is written once, not twice. Compaction moves what is
+//! still needed before it deletes the row.
+//!
 //! `log.prev` is the value before the change, but only where the row that
 //! `prev_revision` names is more than [`REACH`](crate::plan::REACH) revisions
 //! away; else that row's `value` is meant. Compaction to C therefore deletes the
@@ -31,9 +36,6 @@ pub(crate) mod sqlite;
 /// Rows deleted by one statement of a compaction: enough to be bulk, small
 /// enough that a writer who has to wait for it does not notice.
 pub(crate) const SWEEP: i64 = 250;
-
-/// The layout of the tables this program writes.
-pub(crate) const LAYOUT: i64 = 1;
 
 /// What a committed batch did.
 #[derive(Debug)]

@@ -52,6 +52,7 @@ on_both_engines! {
     compaction::old_history_is_gone_and_says_so,
     compaction::the_future_cannot_be_compacted,
     compaction::previous_values_survive_compaction,
+    compaction::what_is_now_survives_compaction,
     compaction::retention_compacts_in_the_background,
     model::random_operations_match_the_model,
 }

@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let not_tested = scratch.path().join("not-tested");
     tests.env("TMPDIR", scratch.path()).env("WHARF_WCTL", wctl);
     tests.env("WHARF_NOT_TESTED", &not_tested);
+    // The long ones wait for clusters most of the time.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
     let outcome = step::run("cargo test", &mut tests);
     for line in absent(&std::fs::read_to_string(not_tested).unwrap_or_default()) {
         println!("not tested: {line}");

@@ -86,6 +86,66 @@ pub(crate) async fn previous_values_survive_compaction(place: &Place) {
     store.close().await;
 }
 
+/// Objects whose last change is forgotten keep their values: written once or often, recently or not.
+pub(crate) async fn what_is_now_survives_compaction(place: &Place) {
+    let store = place.open().await;
+    let old = store.create("/k/old", value("old")).await.unwrap();
+    let empty = store.create("/k/empty", value("")).await.unwrap();
+    let large = store.create("/k/large", value("l".repeat(100_000))).await.unwrap();
+    let changed = store.create("/k/changed", value("c1")).await.unwrap();
+    let changed = store.update("/k/changed", value("c2"), changed).await.unwrap();
+    let gone = store.create("/k/gone", value("g")).await.unwrap();
+    store.delete("/k/gone", gone).await.unwrap();
+    let again = store.create("/k/gone", value("again")).await.unwrap();
+    fill(&store, "/f/", 9000).await;
+    let recent = store.create("/k/recent", value("r1")).await.unwrap();
+    store.compact(recent).await.unwrap();
+    let wanted = [
+        ("/k/changed", value("c2"), changed),
+        ("/k/empty", value(""), empty),
+        ("/k/gone", value("again"), again),
+        ("/k/large", value("l".repeat(100_000)), large),
+        ("/k/old", value("old"), old),
+        ("/k/recent", value("r1"), recent),
+    ];
+    let check = async |store: &Store, listing: store::Listing| {
+        let seen = listing.items.iter().map(|i| (&*i.key, i.value.clone(), i.mod_revision));
+        assert_eq!(seen.collect::<Vec<_>>(), wanted);
+        for (key, value, _) in &wanted {
+            assert_eq!(&store.get(key).await.unwrap().expect("it exists").value, value);
+        }
+    };
+    check(&store, store.list("/k/", Page::default()).await.unwrap()).await;
+    store.close().await;
+    let store = place.open().await;
+    check(&store, store.list("/k/", Page::default()).await.unwrap()).await;
+    // Changed once more, they are what they were before in the past, and the past goes on.
+    let mut watch = store.watch("/k/", recent).await.unwrap();
+    store.update("/k/old", value("new"), old).await.unwrap();
+    store.delete("/k/large", large).await.unwrap();
+    let events = take(&mut watch, 2).await;
+    assert_eq!(events[0].prev, Some(value("old")));
+    assert_eq!(events[1].prev, Some(value("l".repeat(100_000))));
+    let past = store.list_at("/k/", Page::default(), recent).await.unwrap();
+    let past = past.items.iter().map(|i| (&*i.key, i.value.clone(), i.mod_revision));
+    assert_eq!(past.collect::<Vec<_>>(), wanted);
+    fill(&store, "/g/", 9000).await;
+    store.compact(store.revision().await.unwrap()).await.unwrap();
+    let now = store.list("/k/", Page::default()).await.unwrap();
+    let now: Vec<_> = now.items.iter().map(|i| (&*i.key, i.value.clone())).collect();
+    assert_eq!(
+        now,
+        [
+            ("/k/changed", value("c2")),
+            ("/k/empty", value("")),
+            ("/k/gone", value("again")),
+            ("/k/old", value("new")),
+            ("/k/recent", value("r1")),
+        ]
+    );
+    store.close().await;
+}
+
 pub(crate) async fn retention_compacts_in_the_background(place: &Place) {
     let retention = Retention {
         revisions: 50,

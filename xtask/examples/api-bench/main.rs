@@ -74,6 +74,8 @@ struct Start {
 struct Large {
     resident: f64,
     creates: Load,
+    /// The server's processor time per create.
+    create: Duration,
     gets: Load,
     lists: Load,
 }
@@ -179,11 +181,13 @@ fn etcd(value: Vec<u8>) -> Result<Figures> {
 
 fn large(wctl: &Path) -> Result<Large> {
     let server = Server::start(wctl, None)?;
+    let before = server.processor_time()?;
     let creates = wharf::fill(&server, READ, LARGE)?;
+    let create = (server.processor_time()? - before) / u32::try_from(LARGE)?;
     let resident = resident_when_idle(&server)?;
     let gets = wharf::gets(&server, READ, LARGE)?;
     let lists = wharf::lists(&server, READ, LARGE)?;
-    Ok(Large { resident, creates, gets, lists })
+    Ok(Large { resident, creates, create, gets, lists })
 }
 
 fn resident_when_idle(server: &Server) -> Result<f64> {
@@ -246,6 +250,8 @@ fn print_watches(deliveries: &[Delivery], events: &[Duration], etcd: Option<&[De
 
 fn print_large(large: &Large) {
     report::rates("creating 50,000 pods, 32 connections", "", &large.creates, None, None);
+    let create = format!("{:.0} µs", large.create.as_secs_f64() * 1e6);
+    report::figure("processor time per create", "", create);
     report::rates("gets among 50,000 pods, 32 connections", "", &large.gets, None, None);
     report::rates("full lists of 50,000 pods, 4 connections", "", &large.lists, None, None);
     report::figure("resident with 50,000 pods", "400 MiB", format!("{:.0} MiB", large.resident));

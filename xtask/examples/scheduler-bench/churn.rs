@@ -1,5 +1,4 @@
-//! What comes and goes while pods are placed: a node, a pod that fits nowhere, a Service; once a
-//! second, as in Kubernetes' SchedulingWithMixedChurn.
+//! What goes on while pods are placed; see [`Beside`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +8,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::client::Connection;
-use crate::shapes;
+use crate::shapes::{self, Beside};
 use crate::sim::Sim;
 
-const EVERY: Duration = Duration::from_secs(1);
+const MIXED_EVERY: Duration = Duration::from_secs(1);
+const PREEMPTORS_EVERY: Duration = Duration::from_millis(200);
 
 const NODE: &str = r#"{"apiVersion":"v1","kind":"Node","metadata":{"name":"churn"},"status":{"capacity":{"cpu":"4","memory":"32Gi","pods":"110"},"conditions":[{"type":"Ready","status":"True"}]}}"#;
 const SERVICE: &str = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"churn"},"spec":{"selector":{"app":"churn"},"ports":[{"port":80}]}}"#;
@@ -23,21 +23,33 @@ pub(crate) struct Churn {
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-/// Begins.
-pub(crate) fn start(sim: &Sim) -> Result<Churn> {
+/// Begins, if there is anything to do.
+pub(crate) fn start(sim: &Sim, beside: Beside) -> Result<Option<Churn>> {
+    if beside == Beside::Nothing {
+        return Ok(None);
+    }
     sim.endpoint.namespace("churn")?;
     let mut client = sim.endpoint.connect()?;
     let over = Arc::new(AtomicBool::new(false));
     let ended = over.clone();
     let thread = std::thread::spawn(move || {
+        let mut number = 0;
         while !ended.load(Ordering::Relaxed) {
+            if beside == Beside::Preemptors {
+                let pod = shapes::preemptor(&format!("p-{number}"));
+                let path = "/api/v1/namespaces/churn/pods";
+                client.expect("POST", path, &pod, &mut Vec::new())?;
+                number += 1;
+                std::thread::park_timeout(PREEMPTORS_EVERY);
+                continue;
+            }
             come(&mut client)?;
-            std::thread::park_timeout(EVERY);
+            std::thread::park_timeout(MIXED_EVERY);
             go(&mut client)?;
         }
         Ok(())
     });
-    Ok(Churn { over, thread: Some(thread) })
+    Ok(Some(Churn { over, thread: Some(thread) }))
 }
 
 fn come(client: &mut Connection) -> Result<()> {

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `shapes` | pods of each shape, and how many |
 //! | `measure` | creating them, waiting for them |
-//! | `churn` | what comes and goes beside them |
+//! | `churn` | what goes on beside them |
 //! | `sim` | starting `wctl sim`, its memory |
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
@@ -100,11 +100,11 @@ fn rate(wctl: &Path, shape: &Shape, nodes: u32) -> Result<()> {
     }
     measure::classes(&sim)?;
     measure::create_and_wait(&sim, "before", shape.before, before)?;
-    let churn = shape.churn.then(|| churn::start(&sim)).transpose()?;
+    let churn = churn::start(&sim, shape.beside)?;
     let took = measure::create_and_wait(&sim, "measured", shape.measured, measured)?;
     drop(churn);
     let bar = if nodes == LARGE { format!(">= {}", shape.bar) } else { String::new() };
-    let gate = if nodes == LARGE { shape.gate.to_string() } else { String::new() };
+    let gate = shape.gate.filter(|_| nodes == LARGE).map_or_else(String::new, |it| it.to_string());
     println!(
         "  {:<16} {nodes:>6} {measured:>7} {:>9.0} {bar:>8} {gate:>22}",
         shape.name,

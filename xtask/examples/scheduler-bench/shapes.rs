@@ -19,14 +19,27 @@ pub(crate) struct Shape {
     pub(crate) measured: Kind,
     /// How many there are of each at 5,000 nodes.
     counts: (usize, usize),
-    /// Whether objects come and go meanwhile.
-    pub(crate) churn: bool,
+    /// What else goes on meanwhile.
+    pub(crate) beside: Beside,
     /// Zones of the nodes.
     pub(crate) zones: u32,
     /// Wanted pods per second at 5,000 nodes.
     pub(crate) bar: u32,
     /// What Kubernetes wants of itself at 5,000 nodes, on a larger machine.
-    pub(crate) gate: u32,
+    pub(crate) gate: Option<u32>,
+}
+
+/// What goes on beside the pods that are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Once a second a node, a Service and a pod that fits nowhere come and go, as in Kubernetes'
+    /// SchedulingWithMixedChurn.
+    Mixed,
+    /// Five times a second a pod comes that takes the place of others, as in Kubernetes'
+    /// PreemptionAsync.
+    Preemptors,
 }
 
 const PLAIN: Kind = Kind { labels: "", spec: "", cpu: "100m" };
@@ -54,14 +67,19 @@ const LOW: Kind = Kind { labels: "", spec: r#""terminationGracePeriodSeconds":0,
 const HIGH: Kind = Kind { labels: "", spec: r#""priorityClassName":"high","#, cpu: "3" };
 
 /// All of them.
-pub(crate) const SHAPES: [Shape; 7] = [
+pub(crate) const SHAPES: [Shape; 8] = [
     shape("basic", PLAIN, PLAIN, (1_000, 10_000), 2_000, 270),
     Shape { zones: 1, ..shape("node-affinity", ZONED, ZONED, (5_000, 10_000), 1_500, 220) },
     shape("anti-affinity", APART, APART, (1_000, 2_000), 500, 60),
     Shape { zones: 1, ..shape("pod-affinity", AFFINE, AFFINE, (5_000, 5_000), 300, 35) },
     shape("spread", PLAIN, SPREAD, (5_000, 5_000), 500, 85),
-    shape("preemption", LOW, HIGH, (20_000, 5_000), 800, 160),
-    Shape { churn: true, ..shape("churn", PLAIN, PLAIN, (0, 10_000), 1_500, 265) },
+    // Kubernetes measures this one (PreemptionBasic) up to 1,000 nodes and has no gate for it.
+    Shape { gate: None, ..shape("preemption", LOW, HIGH, (20_000, 5_000), 800, 0) },
+    Shape {
+        beside: Beside::Preemptors,
+        ..shape("preemption-async", LOW, PLAIN, (20_000, 5_000), 1_500, 570)
+    },
+    Shape { beside: Beside::Mixed, ..shape("churn", PLAIN, PLAIN, (0, 10_000), 1_500, 265) },
 ];
 
 const fn shape(
@@ -72,7 +90,8 @@ const fn shape(
     bar: u32,
     gate: u32,
 ) -> Shape {
-    Shape { name, before, measured, counts, churn: false, zones: 3, bar, gate }
+    let (beside, gate) = (Beside::Nothing, Some(gate));
+    Shape { name, before, measured, counts, beside, zones: 3, bar, gate }
 }
 
 impl Shape {
@@ -81,8 +100,8 @@ impl Shape {
     pub(crate) fn pods(&self, nodes: u32) -> (usize, usize) {
         let share = |count: usize| (count * nodes as usize).div_ceil(5_000);
         let (before, measured) = self.counts;
-        let limited = ["anti-affinity", "preemption"].contains(&self.name);
-        if limited {
+        let limited = ["anti-affinity", "preemption", "preemption-async"];
+        if limited.contains(&self.name) {
             return (share(before), share(measured));
         }
         (share(before), measured.min(20 * nodes as usize))
@@ -95,6 +114,11 @@ pub(crate) fn pod(kind: Kind, name: &str) -> String {
     format!(
         r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","labels":{{{labels}}}}},"spec":{{{spec}"containers":[{{"name":"pause","image":"bench/pause:v1","ports":[{{"containerPort":80}}],"resources":{{"requests":{{"cpu":"{cpu}","memory":"500Mi"}}}}}}]}}}}"#
     )
+}
+
+/// The pod that takes the place of three that matter less.
+pub(crate) fn preemptor(name: &str) -> String {
+    pod(HIGH, name)
 }
 
 /// The pod that no node can run and that matters most.

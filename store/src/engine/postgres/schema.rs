@@ -7,12 +7,14 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tokio::time::timeout;
 
 use super::CONNECT;
-use crate::engine::LAYOUT;
 use crate::error::{Cause, OpenError};
 use crate::model::Revision;
 
 /// Processes that start together must not create the tables twice.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(6279018247)";
+
+/// The layout of the tables this program writes.
+const LAYOUT: i64 = 1;
 
 // Keys sort by bytes on every server, whatever its locale: COLLATE "C".
 // Values stay in the row, uncompressed, up to the page size: compressing every

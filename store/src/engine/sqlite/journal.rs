@@ -4,29 +4,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::MutexGuard;
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 use super::checkpoint::Checkpoints;
 use super::{Failure, Sqlite, read};
 use crate::engine::{CommitError, Committed, Journal, SWEEP, check_bounds};
 use crate::hub::Hub;
-use crate::model::{KeyValue, Revision};
+use crate::model::Revision;
 use crate::plan::{Change, Mutation, Plan, REACH, plan};
 
-const GET: &str = "SELECT key, create_revision, mod_revision, value FROM objects WHERE key = ?1";
+// The value is in the log, and stays there until that part of the log is forgotten.
 const INSERT: &str = "
-INSERT INTO objects (key, create_revision, mod_revision, value) VALUES (?1, ?2, ?3, ?4)";
+INSERT INTO objects (key, create_revision, mod_revision) VALUES (?1, ?2, ?3)";
 const REPLACE: &str = "
-UPDATE objects SET create_revision = ?2, mod_revision = ?3, value = ?4 WHERE key = ?1";
+UPDATE objects SET create_revision = ?2, mod_revision = ?3, value = NULL WHERE key = ?1";
 const REMOVE: &str = "DELETE FROM objects WHERE key = ?1";
 const LOG: &str = "
 INSERT INTO log (revision, kind, key, create_revision, prev_revision, value, prev)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const COUNT: &str = "UPDATE counter SET revision = ?1";
-// One bound, not two: SQLite uses one for the end of the range and would walk to it, through the whole
-// log, to try the other on every row.
-const FORGET: &str = "
-DELETE FROM log WHERE revision <= min(?1, ?2 - 1 + (SELECT min(revision) FROM log))";
+const OLDEST: &str = "SELECT min(revision) FROM log";
+// What is still an object's value moves there. Objects without a value of their own are found by the
+// keys of the chunk, so that the work goes with the chunk and not with the number of objects.
+const KEEP: &str = "
+UPDATE objects SET value = (SELECT log.value FROM log WHERE log.revision = objects.mod_revision)
+WHERE key IN (SELECT log.key FROM log WHERE log.revision <= ?1)
+      AND mod_revision <= ?1 AND value IS NULL";
+const FORGET: &str = "DELETE FROM log WHERE revision <= ?1";
 
 /// How much longer than for a chunk a compaction rests after it.
 const REST: u32 = 2;
@@ -120,7 +124,7 @@ fn stage(
         None => read::bounds(connection)?.0,
     };
     let mut current = Vec::new();
-    let mut get = connection.prepare_cached(GET)?;
+    let mut get = connection.prepare_cached(read::GET)?;
     for mutation in batch {
         let mut rows = get.query([&*mutation.key])?;
         if let Some(row) = rows.next()? {
@@ -143,8 +147,7 @@ fn stage(
                 continue;
             }
         };
-        let KeyValue { key, value, create_revision, mod_revision } = now;
-        statement.execute(params![&**key, create_revision.0, mod_revision.0, &**value])?;
+        statement.execute(params![&*now.key, now.create_revision.0, now.mod_revision.0])?;
     }
     let mut log = connection.prepare_cached(LOG)?;
     for row in &plan.log {
@@ -192,8 +195,23 @@ pub(super) fn compact(sqlite: &Sqlite, up_to: Revision) -> Result<(), Failure> {
 fn forget(sqlite: &Sqlite, up_to: Revision) -> Result<usize, Failure> {
     let mut guard = sqlite.writer.lock();
     let connection = sqlite.connection(&mut guard)?;
-    let deleted = connection.prepare_cached(FORGET)?.execute([up_to.0 - REACH, SWEEP])?;
+    let deleted = forget_chunk(connection, up_to);
     MutexGuard::unlock_fair(guard);
+    deleted
+}
+
+fn forget_chunk(connection: &mut Connection, up_to: Revision) -> Result<usize, Failure> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let oldest: Option<i64> =
+        transaction.prepare_cached(OLDEST)?.query_row([], |row| row.get(0))?;
+    let Some(oldest) = oldest else { return Ok(0) };
+    let last = (up_to.0 - REACH).min(oldest + SWEEP - 1);
+    if last < oldest {
+        return Ok(0);
+    }
+    transaction.prepare_cached(KEEP)?.execute([last])?;
+    let deleted = transaction.prepare_cached(FORGET)?.execute([last])?;
+    transaction.commit()?;
     Ok(deleted)
 }
 
@@ -289,8 +307,11 @@ mod tests {
             assert_eq!(forget(&sqlite, Revision(rows)).ok(), usize::try_from(SWEEP).ok());
             let guard = sqlite.writer.lock();
             let connection = guard.as_ref().expect("the connection is kept");
-            let statement = connection.prepare_cached(FORGET).expect("a statement");
-            steps.push(statement.reset_status(StatementStatus::VmStep));
+            let taken = |sql| {
+                let statement = connection.prepare_cached(sql).expect("a statement");
+                statement.reset_status(StatementStatus::VmStep)
+            };
+            steps.push(taken(OLDEST) + taken(KEEP) + taken(FORGET));
         }
         // The first chunk had the whole log behind it, the last one had nothing.
         let (first, last) = (steps[0], steps[9]);

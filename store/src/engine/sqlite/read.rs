@@ -9,19 +9,26 @@ use crate::error::Error;
 use crate::keys::Range;
 use crate::model::{Event, EventKind, KeyValue, Listing, Revision};
 
-const GET: &str = "SELECT key, create_revision, mod_revision, value FROM objects WHERE key = ?1";
+pub(super) const GET: &str = "
+SELECT objects.key, objects.create_revision, mod_revision, coalesce(objects.value, log.value)
+FROM objects LEFT JOIN log ON log.revision = mod_revision AND objects.value IS NULL
+WHERE objects.key = ?1";
 
 const LIST: &str = "
-SELECT key, create_revision, mod_revision, value FROM objects
-WHERE key >= ?1 AND key < ?2 AND key <> ?3 ORDER BY key LIMIT ?4";
+SELECT objects.key, objects.create_revision, mod_revision, coalesce(objects.value, log.value)
+FROM objects LEFT JOIN log ON log.revision = mod_revision AND objects.value IS NULL
+WHERE objects.key >= ?1 AND objects.key < ?2 AND objects.key <> ?3
+ORDER BY objects.key LIMIT ?4";
 
 // What has not changed since is still in `objects`; what has is what the first
 // change after ?5 replaced. (With min(), SQLite takes the other columns from
 // the row that has the minimum: https://sqlite.org/lang_select.html#bareagg.)
 const LIST_AT: &str = "
 SELECT key, create_revision, mod_revision, value FROM (
-    SELECT key, create_revision, mod_revision, value FROM objects
-    WHERE key >= ?1 AND key < ?2 AND mod_revision <= ?5
+    SELECT objects.key, objects.create_revision, mod_revision,
+           coalesce(objects.value, log.value) AS value
+    FROM objects LEFT JOIN log ON log.revision = mod_revision AND objects.value IS NULL
+    WHERE objects.key >= ?1 AND objects.key < ?2 AND mod_revision <= ?5
     UNION ALL
     SELECT first.key, first.create_revision, first.prev_revision,
            coalesce(first.prev, before.value)
