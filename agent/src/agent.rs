@@ -39,6 +39,7 @@ use crate::pod::worker::{self, Desired, Handle};
 use crate::routes;
 use crate::server::Server;
 use crate::sources::Sources;
+use crate::stats::Summaries;
 use crate::tokens::Tokens;
 use crate::translate::resolv::Resolv;
 use crate::translate::resources::Requests;
@@ -113,6 +114,7 @@ pub async fn run(
         services,
         addresses,
         report: report.clone(),
+        summaries: Summaries::default(),
         tracker: tracker.clone(),
         shutdown: stop.clone(),
     });

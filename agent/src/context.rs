@@ -15,6 +15,7 @@ use crate::event::Recorder;
 use crate::network::Addresses;
 use crate::node::Report;
 use crate::sources::Sources;
+use crate::stats::Summaries;
 use crate::tokens::Tokens;
 use crate::translate::field::Placement;
 use crate::translate::resolv::Resolv;
@@ -32,6 +33,7 @@ pub(crate) struct Context {
     pub(crate) addresses: Addresses,
     pub(crate) ledger: Ledger,
     pub(crate) report: Report,
+    pub(crate) summaries: Summaries,
     /// The host's own `/etc/resolv.conf` and `/etc/hosts`, read at start.
     pub(crate) host_resolv: Resolv,
     pub(crate) host_hosts: String,

@@ -6,7 +6,7 @@
 //! task that owns it all. Around it: `translate` turns the spec's words into the runtime's, `volume` and
 //! `network` provide, `allocation` shares the node out, `host_ports` lead in from the node, `probe` asks,
 //! `exec` executes, `event` tells, `node` keeps the Node alive, `server` is the endpoint that the API server
-//! fetches logs from and leads `kubectl exec` to, `routes` lead to the pods of other nodes.
+//! fetches logs from and leads `kubectl exec` to, `stats` measures what is used, `routes` lead to the pods of other nodes.
 //!
 //! The agent holds no state of its own on disk. After a restart it finds everything in the runtime's
 //! records and in the API server, and goes on as if nothing had happened: no container is restarted.
@@ -28,6 +28,7 @@ mod probe;
 mod routes;
 mod server;
 mod sources;
+mod stats;
 mod tokens;
 mod translate;
 mod volume;

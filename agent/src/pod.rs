@@ -8,5 +8,6 @@ pub(crate) mod observe;
 pub(crate) mod plan;
 pub(crate) mod qos;
 pub(crate) mod resize;
+pub(crate) mod restart;
 pub(crate) mod status;
 pub(crate) mod worker;

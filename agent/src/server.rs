@@ -1,7 +1,8 @@
 //! The kubelet endpoint: what the API server asks the node for, over mutual TLS.
 //!
-//! Every caller must present a certificate of the cluster CA, and be the API server itself or an
-//! administrator: what is served here (logs, specs of all pods) is more than an ordinary user may see.
+//! What is served here (logs, specs of all pods) is more than an ordinary user may see: callers are the
+//! API server itself and administrators, by a certificate of the cluster CA. Metrics are also for whoever
+//! has the right to read them ([`access`]).
 //!
 //! | path | answer |
 //! |---|---|
@@ -9,8 +10,10 @@
 //! | `/exec/{namespace}/{pod}/{container}`, `/attach/…` | an upgrade, see [`session`] |
 //! | `/portForward/{namespace}/{pod}` | an upgrade, see [`port_forward`] |
 //! | `GET /pods` | the pods of this node as a PodList |
+//! | `GET /metrics/resource`, `/stats/summary` | what node, pods and containers use, see [`crate::stats`] |
 //! | `GET /healthz` | `ok` |
 
+mod access;
 mod caller;
 mod logs;
 mod port_forward;
@@ -39,15 +42,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use self::caller::Caller;
 use crate::agent::Workers;
 use crate::config::ServingTls;
 use crate::context::Context;
 use crate::error::Error;
+use crate::stats;
 
 /// How long a caller may take for its handshake and for its request's head.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the kernel refused a connection (no descriptors left).
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+
+/// The text format of Prometheus.
+const EXPOSITION: http::HeaderValue =
+    http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// Error of a response body in mid-stream.
 type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -143,14 +152,14 @@ async fn connection(
         Err(_) => return,
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
-    let permitted = certificate.is_some_and(|certificate| caller::is_permitted(&certificate));
+    let caller = Caller::of(certificate.as_ref());
     let service = service_fn(move |request| {
         let (context, workers) = (Arc::clone(&context), Arc::clone(&workers));
+        let caller = caller.clone();
         async move {
-            Ok::<_, Infallible>(if permitted {
-                answer(request, &context, &workers).await
-            } else {
-                forbidden()
+            Ok::<_, Infallible>(match access::check(&caller, &request, &context).await {
+                Ok(()) => answer(request, &context, &workers).await,
+                Err(refusal) => *refusal,
             })
         }
     });
@@ -192,6 +201,16 @@ async fn answer(
         }
         ["healthz"] => text(StatusCode::OK, "ok"),
         ["pods"] => pods(workers),
+        ["metrics", "resource"] => {
+            let mut response =
+                Response::new(full(stats::resource_metrics(&context.runtime).await.into()));
+            response.headers_mut().insert(http::header::CONTENT_TYPE, EXPOSITION);
+            response
+        }
+        ["stats", "summary"] => {
+            let node = &context.config.node_name;
+            json(&context.summaries.answer(node, &context.runtime).await)
+        }
         ["containerLogs", namespace, pod, container] => {
             let query = request.uri().query().unwrap_or_default();
             logs::get(context, workers, namespace, pod, container, query).await
@@ -206,17 +225,16 @@ fn pods(workers: &Workers) -> Response<Body> {
         .values()
         .map(|handle| handle.desired.borrow().pod.as_ref().clone())
         .collect();
-    let list = List { items, ..List::default() };
-    let bytes = serde_json::to_vec(&list).unwrap_or_default();
+    json(&List { items, ..List::default() })
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Body> {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(full(bytes.into()));
     response
         .headers_mut()
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
-}
-
-fn forbidden() -> Response<Body> {
-    text(StatusCode::FORBIDDEN, "Forbidden: only the API server and administrators are served here")
 }
 
 fn full(bytes: Bytes) -> Body {

@@ -20,6 +20,8 @@ mod requests;
 mod running;
 #[path = "pods/tokens.rs"]
 mod tokens;
+#[path = "pods/usage.rs"]
+mod usage;
 
 use std::process::ExitCode;
 

@@ -7,14 +7,21 @@
 
 mod at;
 mod duplicates;
+mod go_types;
+mod refused;
 mod shape;
+mod syntax;
+mod time;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::custom::type_meta;
 use crate::field::go_quote;
 use crate::protobuf::{self, envelope};
-use crate::resources::{self, Resource};
+use crate::resources::Resource;
 use crate::status::Status;
+
+use refused::{KIND_STRUCT, NO_KIND, Refused, unrecognized as refuse_body};
 
 /// A decoded object and what was odd about its text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,23 +43,37 @@ impl Decoded {
             return Ok(());
         }
         let detail = format!("strict decoding error: {}", self.problems.join(", "));
-        Err(cannot_handle(&resource.kind, &resource.api_version(), &resource.kind, &detail))
+        Err(refused::cannot_handle(
+            &resource.kind,
+            &resource.api_version(),
+            &resource.kind,
+            &detail,
+        ))
     }
 }
 
 /// Decodes a request body into an object of `resource`.
 ///
 /// `apiVersion` and `kind` may be absent (they are then those of the resource); if present they
-/// must match.
+/// must match. Custom resources say both.
 ///
 /// # Errors
-/// 400 with Kubernetes' words for malformed JSON, another kind, or a field of the wrong type.
+/// 400 with Kubernetes' words for malformed JSON, another kind, or a field of the wrong type; 422
+/// for another kind than that of a custom resource.
 pub fn decode(resource: &Resource, body: &[u8]) -> Result<Decoded, Status> {
-    let decoded = decode_as(&resource.schema_type, &resource.api_version(), &resource.kind, body)?;
-    clean(resource, decoded)
+    let refused = |refused: Refused| refused.status(&resource.kind, body);
+    let (value, duplicates) = parse(body).map_err(refused)?;
+    if resource.is_custom() {
+        let refuse = |problem: &str| refuse_body(&resource.kind, problem, body);
+        type_meta::check_sent(resource, &value, body, refuse)?;
+    }
+    let (schema, api_version) = (&resource.schema_type, resource.api_version());
+    let decoded = check_as(schema, &api_version, &resource.kind, value);
+    let decoded = decoded.and_then(|decoded| clean(resource, decoded)).map_err(refused)?;
+    Ok(with_duplicates(decoded, &duplicates))
 }
 
-/// Decodes a body that is no object of the table, such as `Scale`, `DeleteOptions` or `Binding`:
+/// Decodes a body that is no object of the table, such as `Scale`, `Eviction` or `Binding`:
 /// `schema_type` is a name in [`crate::schema`].
 ///
 /// # Errors
@@ -63,13 +84,39 @@ pub fn decode_as(
     kind: &str,
     body: &[u8],
 ) -> Result<Decoded, Status> {
-    let (value, duplicates) =
-        duplicates::parse(body).map_err(|error| malformed(kind, &error, body))?;
-    let mut decoded = check_as(schema_type, api_version, kind, value)?;
+    read(schema_type, api_version, kind, body).map_err(|refused| refused.status(kind, body))
+}
+
+/// Decodes DeleteOptions. Their refusals say the bare reason, not of what.
+///
+/// # Errors
+/// 400.
+pub fn delete_options(body: &[u8]) -> Result<Value, Status> {
+    let decoded = read("meta.v1.DeleteOptions", "meta.k8s.io/v1", "DeleteOptions", body);
+    decoded.map(|decoded| decoded.object).map_err(|refused| Status::bad_request(refused.reason()))
+}
+
+/// The refusal of a body that is not even JSON, for `reason`: 400. `kind` is what it should be.
+#[must_use]
+pub fn unrecognized(kind: &str, reason: &str, body: &[u8]) -> Status {
+    refuse_body(kind, reason, body)
+}
+
+fn read(schema_type: &str, api_version: &str, kind: &str, body: &[u8]) -> Result<Decoded, Refused> {
+    let (value, duplicates) = parse(body)?;
+    let decoded = check_as(schema_type, api_version, kind, value)?;
+    Ok(with_duplicates(decoded, &duplicates))
+}
+
+/// The JSON of a body and the paths of the keys that occur twice in it.
+fn parse(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
+    duplicates::parse(body).map_err(|error| Refused::Unrecognized(format!("{NO_KIND}{error}")))
+}
+
+fn with_duplicates(mut decoded: Decoded, paths: &[String]) -> Decoded {
+    let told = paths.iter().map(|path| format!("duplicate field {}", go_quote(path)));
+    decoded.problems.extend(told);
     decoded
-        .problems
-        .extend(duplicates.iter().map(|path| format!("duplicate field {}", go_quote(path))));
-    Ok(decoded)
 }
 
 /// The JSON of a body in protobuf, to be decoded like any other.
@@ -80,7 +127,7 @@ pub fn from_protobuf(body: &[u8]) -> Result<Value, Status> {
     let envelope = envelope::open(body).map_err(|error| {
         Status::bad_request(format!(
             "the object provided is unrecognized: {error} ({})",
-            excerpt(body)
+            refused::excerpt(body)
         ))
     })?;
     protobuf::read(body).map_err(|error| {
@@ -88,8 +135,16 @@ pub fn from_protobuf(body: &[u8]) -> Result<Value, Status> {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         };
-        cannot_handle(&envelope.kind, &envelope.api_version, &envelope.kind, &detail)
+        refused::cannot_handle(&envelope.kind, &envelope.api_version, &envelope.kind, &detail)
     })
+}
+
+/// The value of a JSON text.
+///
+/// # Errors
+/// Why it is none, in Go's words.
+pub fn json(body: &[u8]) -> Result<Value, String> {
+    duplicates::parse(body).map(|(value, _)| value)
 }
 
 /// The paths of keys that occur twice in one object of a JSON text, such as
@@ -113,27 +168,49 @@ pub(crate) fn clean_metadata(
     shape::clean_metadata("ObjectMeta", path, metadata, problems)
 }
 
-/// Like [`decode`], for an object that is already parsed (the result of a patch).
+/// Like [`decode`], for an object that is already parsed.
 ///
 /// # Errors
-/// Those of [`decode`].
+/// Those of [`decode`]; for custom resources 422 for another kind or version.
 pub fn check(resource: &Resource, object: Value) -> Result<Decoded, Status> {
+    if resource.is_custom() {
+        type_meta::check_patched(resource, &object)?;
+    }
+    checked(resource, object).map_err(|refused| refused.status(&resource.kind, b""))
+}
+
+/// Like [`check`], for what a patch has made of an object. If it is none, that is told about the
+/// patch: `refuse` makes a refusal of the bare reason.
+///
+/// # Errors
+/// What `refuse` makes; for custom resources 422 for another kind or version.
+pub fn check_patched(
+    resource: &Resource,
+    object: Value,
+    refuse: impl FnOnce(&str) -> Status,
+) -> Result<Decoded, Status> {
+    if resource.is_custom() {
+        type_meta::check_patched(resource, &object)?;
+    }
+    checked(resource, object).map_err(|refused| refuse(&refused.reason()))
+}
+
+fn checked(resource: &Resource, object: Value) -> Result<Decoded, Refused> {
     let decoded = check_as(&resource.schema_type, &resource.api_version(), &resource.kind, object)?;
     clean(resource, decoded)
 }
 
 /// Cleans an object of a kind without a built-in schema: its metadata here, the rest by its
 /// strategy.
-fn clean(resource: &Resource, mut decoded: Decoded) -> Result<Decoded, Status> {
+fn clean(resource: &Resource, mut decoded: Decoded) -> Result<Decoded, Refused> {
     if !resource.is_custom() {
         return Ok(decoded);
     }
     let problems = &mut decoded.problems;
     if let Some(metadata) = decoded.object.get_mut("metadata") {
         let cleaned = shape::clean_metadata(&resource.kind, "metadata", metadata.take(), problems);
-        *metadata = cleaned.map_err(|error| {
-            cannot_handle(&resource.kind, &resource.api_version(), &resource.kind, &error)
-        })?;
+        let (kind, version) = (resource.kind.to_string(), resource.api_version());
+        *metadata = cleaned.map_err(|detail| Refused::Unfit { kind, version, detail })?;
     }
     resource.strategy.clean(&mut decoded.object, problems);
     Ok(decoded)
@@ -144,20 +221,31 @@ fn check_as(
     api_version: &str,
     kind: &str,
     mut object: Value,
-) -> Result<Decoded, Status> {
+) -> Result<Decoded, Refused> {
+    // Nothing at all is an object without fields, as in Go.
+    if object.is_null() {
+        object = Value::Object(Map::new());
+    }
     let Some(map) = object.as_object_mut() else {
-        let error =
-            format!("json: cannot unmarshal {} into Go value of type struct", json_type(&object));
-        return Err(malformed(kind, &error, object.to_string().as_bytes()));
+        return Err(Refused::Unrecognized(format!(
+            "{NO_KIND}json: cannot unmarshal {} into Go value of type {KIND_STRUCT}",
+            json_type(&object)
+        )));
     };
-    let text = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (given_version, given_kind) = (text("apiVersion"), text("kind"));
-    let given_version = if given_version.is_empty() { api_version } else { &given_version };
-    let given_kind = if given_kind.is_empty() { kind } else { &given_kind };
+    let text = |field: &str, default: &str| match map.get(field) {
+        None | Some(Value::Null) => Ok(default.to_owned()),
+        Some(Value::String(text)) if text.is_empty() => Ok(default.to_owned()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) => Err(Refused::Unrecognized(format!(
+            "{NO_KIND}json: cannot unmarshal {} into Go struct field .{field} of type string",
+            json_type(other)
+        ))),
+    };
+    let (given_version, given_kind) = (text("apiVersion", api_version)?, text("kind", kind)?);
     // DeleteOptions exists in every group and version; clients name the one they delete in.
     let any_version = schema_type == "meta.v1.DeleteOptions";
     if given_kind != kind || (given_version != api_version && !any_version) {
-        return Err(other_kind(given_version, given_kind, kind));
+        return Err(Refused::other_kind(given_version, given_kind, api_version, kind));
     }
     map.insert("apiVersion".to_owned(), api_version.into());
     map.insert("kind".to_owned(), kind.into());
@@ -165,60 +253,15 @@ fn check_as(
         return Ok(Decoded { object, problems: Vec::new() });
     }
     let mut problems = Vec::new();
-    let object = shape::clean(schema_type, object, &mut problems)
-        .map_err(|error| cannot_handle(kind, api_version, kind, &error))?;
+    let object = shape::clean(schema_type, object, &mut problems).map_err(|detail| {
+        Refused::Unfit { kind: kind.to_owned(), version: api_version.to_owned(), detail }
+    })?;
     Ok(Decoded { object, problems })
 }
 
-fn other_kind(given_version: &str, given_kind: &str, kind: &str) -> Status {
-    let base = |version: &str| version.rsplit('/').next().unwrap_or_default().to_owned();
-    let detail = if resources::by_kind(given_version, given_kind).is_some() {
-        format!(
-            "converting ({}.{given_kind}) to (core.{kind}): unknown conversion",
-            base(given_version)
-        )
-    } else {
-        format!(
-            "no kind {} is registered for version {} in scheme",
-            go_quote(given_kind),
-            go_quote(given_version)
-        )
-    };
-    cannot_handle(given_kind, given_version, kind, &detail)
-}
-
-fn cannot_handle(given_kind: &str, given_version: &str, kind: &str, detail: &str) -> Status {
-    Status::bad_request(format!(
-        "{given_kind} in version {} cannot be handled as a {kind}: {detail}",
-        go_quote(given_version)
-    ))
-}
-
-fn malformed(kind: &str, error: &str, body: &[u8]) -> Status {
-    Status::bad_request(format!(
-        "the object provided is unrecognized (must be of type {kind}): \
-         couldn't get version/kind; json parse error: {error} ({})",
-        excerpt(body)
-    ))
-}
-
-/// The beginning of a body as Kubernetes shows it: text if it may be JSON, else hexadecimal.
-fn excerpt(body: &[u8]) -> String {
-    const SHOWN: usize = 30;
-    let head = &body[..body.len().min(SHOWN)];
-    let more = if body.len() > SHOWN { " ..." } else { "" };
-    match body.first() {
-        None => "<empty>".to_owned(),
-        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
-        Some(_) => {
-            let hex: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{hex}{more}")
-        }
-    }
-}
-
 /// The JSON type of a value, as Go names it in messages.
-pub(crate) fn json_type(value: &Value) -> &'static str {
+#[must_use]
+pub fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -230,6 +230,11 @@ mod tests {
             .expect("the path was recorded")
     }
 
+    /// The rows that a server of Kubernetes has itself: metrics come from an add-on there.
+    fn without_addons() -> Vec<Arc<Resource>> {
+        table().iter().filter(|row| row.group != "metrics.k8s.io").cloned().collect()
+    }
+
     /// Drops from a recorded document what this server does not serve (other kinds, and
     /// subresources that are not built yet), so that all the rest must be equal.
     fn only_ours(list: &Value, name: &str, ours: &Value) -> Value {
@@ -274,7 +279,7 @@ mod tests {
             assert_eq!(ours, golden, "{path}");
         }
         let mut golden = recorded("/apis", false);
-        let ours = groups(table());
+        let ours = groups(&without_addons());
         golden["groups"] = only_ours(&golden["groups"], "name", &ours["groups"]);
         assert_eq!(ours, golden);
         assert_eq!(core_versions("127.0.0.1:27443"), recorded("/api", false));
@@ -300,13 +305,27 @@ mod tests {
             }
             assert_eq!(row, &same);
         }
-        let (ours, golden) = (aggregated(table(), false), recorded("/apis", true));
+        let (ours, golden) = (aggregated(&without_addons(), false), recorded("/apis", true));
         for item in ours["items"].as_array().expect("groups") {
             let same = golden["items"].as_array().and_then(|all| {
                 all.iter().find(|i| i["metadata"]["name"] == item["metadata"]["name"])
             });
             assert_eq!(Some(&item["versions"]), same.map(|same| &same["versions"]));
         }
+    }
+
+    #[test]
+    fn metrics_are_listed_last_as_their_addon_lists_them() {
+        let all = groups(table());
+        let last = all["groups"].as_array().and_then(|groups| groups.last()).expect("groups");
+        assert_eq!(last["preferredVersion"]["groupVersion"], "metrics.k8s.io/v1beta1");
+        let entry = |name: &str, kind: &str, namespaced: bool| {
+            json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind,
+                "verbs": ["get", "list"]})
+        };
+        let want = [entry("nodes", "NodeMetrics", false), entry("pods", "PodMetrics", true)];
+        let list = resource_list(table(), "metrics.k8s.io", "v1beta1").expect("served");
+        assert_eq!(list["resources"], json!(want));
     }
 
     #[test]

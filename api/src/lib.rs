@@ -19,9 +19,11 @@
 //! equal bytes.
 
 pub mod apply;
+pub mod cel;
 pub mod custom;
 pub mod decode;
 pub mod discovery;
+pub mod duration;
 pub mod field;
 pub mod lifecycle;
 pub mod meta;
@@ -34,6 +36,7 @@ pub mod pod;
 pub mod protobuf;
 pub mod quantity;
 pub mod quota;
+pub mod resource_claim;
 pub mod resources;
 pub mod schedule;
 pub mod schema;

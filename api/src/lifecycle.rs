@@ -170,10 +170,8 @@ fn prepare_metadata(resource: &Resource, new: &mut Value, old: &Value) -> Result
     // An update meant for an object that was deleted and made again under the same name.
     let (old_uid, new_uid) = (text(had, "uid"), text(has, "uid"));
     if !new_uid.is_empty() && new_uid != old_uid {
-        let detail = format!(
-            "Precondition failed: UID in precondition: {new_uid}, UID in object meta: {old_uid}"
-        );
-        return Err(Status::conflict(&resource.group_resource(), &old_name, &detail));
+        let resource = resource.group_resource();
+        return Err(Status::uid_precondition(&resource, &old_name, &new_uid, &old_uid));
     }
     let namespace = text(had, "namespace");
     let namespace = if namespace.is_empty() { None } else { Some(namespace) };

@@ -82,7 +82,9 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
     if text.len() > 63 {
         errors.push(max_length(63));
     }
-    if !is_label(text) {
+    if text.contains('.') && text.split('.').all(is_label) {
+        errors.push("must not contain dots".to_owned());
+    } else if !is_label(text) {
         errors.push(pattern(LABEL_MESSAGE, LABEL_FORMAT, &["my-name", "123-abc"]));
     }
     errors
@@ -102,6 +104,26 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// Like [`dns1123_subdomain`], with `_` too: what a resolver may be told to search.
+#[must_use]
+pub fn subdomain_with_underscore(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if text.len() > 253 {
+        errors.push(max_length(253));
+    }
+    // One at the beginning of a label, any number inside of it.
+    let label = |label: &str| is_label(&label.strip_prefix('_').unwrap_or(label).replace('_', "-"));
+    let inner = |label: &str| !label.strip_prefix('_').unwrap_or(label).starts_with('_');
+    if !text.split('.').all(|part| label(part) && inner(part) && !part.ends_with('_')) {
+        let message = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', \
+             and must start and end with an alphanumeric character";
+        let format = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+        let format = format!("{format}(\\.{format})*");
+        errors.push(pattern(message, &format, &["example.com"]));
+    }
+    errors
+}
+
 /// RFC 1035 label: like RFC 1123 but starting with a letter.
 #[must_use]
 pub fn dns1035_label(text: &str) -> Vec<String> {
@@ -115,6 +137,14 @@ pub fn dns1035_label(text: &str) -> Vec<String> {
         errors.push(pattern(message, "[a-z]([-a-z0-9]*[a-z0-9])?", &["my-name", "abc-123"]));
     }
     errors
+}
+
+/// What is wrong with a kind, in one message; `None` if nothing is.
+#[must_use]
+pub fn kind(text: &str) -> Option<String> {
+    let messages = dns1035_label(&text.to_lowercase());
+    let should = "may have mixed case, but should otherwise match: ";
+    (!messages.is_empty()).then(|| format!("{should}{}", messages.join(",")))
 }
 
 /// `*.` and an RFC 1123 subdomain: the host of an Ingress that stands for many.
@@ -273,7 +303,8 @@ pub fn port_name(text: &str) -> Vec<String> {
     if text.len() > 15 {
         errors.push("must be no more than 15 characters".to_owned());
     }
-    if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+    let permitted = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() || !text.bytes().all(permitted) {
         errors.push(
             "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned(),
         );

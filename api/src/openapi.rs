@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use crate::schema::descriptions::Descriptions;
 pub use path::document_path;
 
 use crate::discovery::KUBERNETES_VERSION;

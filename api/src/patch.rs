@@ -1,10 +1,11 @@
 //! The three kinds of patch that clients send.
 //!
-//! Applying a patch yields a new object, which then passes [`crate::decode::check`] and
+//! Applying a patch yields a new object, which then passes [`crate::decode::check_patched`] and
 //! [`crate::lifecycle::before_update`] like one that a client sent whole.
 
 mod json;
 mod merge;
+mod pointer;
 mod strategic;
 
 use serde_json::Value;
@@ -47,7 +48,9 @@ pub enum PatchError {
     #[error("the server rejected our request due to an error in our request")]
     Rejected,
     /// A JSON patch with too many operations.
-    #[error("the allowed maximum operations in a JSON patch is {limit}, got {got}")]
+    #[error(
+        "Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {got}"
+    )]
     TooManyOperations {
         /// What is permitted.
         limit: usize,
@@ -137,7 +140,7 @@ pub fn supports(resource: &Resource, patch_type: PatchType) -> bool {
 }
 
 fn parse(body: &[u8]) -> Result<Value, PatchError> {
-    serde_json::from_slice(body).map_err(|error| PatchError::Malformed(error.to_string()))
+    crate::decode::json(body).map_err(PatchError::Malformed)
 }
 
 #[cfg(test)]

@@ -97,6 +97,11 @@ impl Quantity {
         self.nanos % NANO == 0
     }
 
+    /// Billionths.
+    pub(crate) fn nanos(self) -> i128 {
+        self.nanos
+    }
+
     fn capped(nanos: i128, format: Format) -> Self {
         Self { nanos: nanos.clamp(-MAX, MAX), format }
     }

@@ -137,6 +137,20 @@ impl Status {
         Self::conflict(&resource, name, &detail)
     }
 
+    /// 409 Conflict because an update names another UID than the object has ("": there is none).
+    #[must_use]
+    pub fn uid_precondition(
+        resource: &GroupResource,
+        name: &str,
+        wanted: &str,
+        recorded: &str,
+    ) -> Self {
+        let detail = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {recorded}"
+        );
+        Self::conflict(resource, name, &detail)
+    }
+
     /// 422 Invalid with one cause per error: `Pod "x" is invalid: spec.containers: Required value`.
     #[must_use]
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[FieldError]) -> Self {
@@ -229,12 +243,40 @@ impl Status {
         Self::failure(405, "MethodNotAllowed", message, Some(Details::default()))
     }
 
+    /// 405 MethodNotAllowed for a new object of a definition that is being deleted.
+    #[must_use]
+    pub fn definition_terminating(resource: &GroupResource) -> Self {
+        let message = "create not allowed while custom resource definition is terminating";
+        Self::failure(405, "MethodNotAllowed", message, Some(about(resource, "")))
+    }
+
+    /// 405 MethodNotAllowed of a custom resource: `create is not supported on resources of kind "foos.gold.io"`.
+    #[must_use]
+    pub fn verb_not_supported(resource: &GroupResource, verb: &str) -> Self {
+        let kind = field::go_quote(&resource.to_string());
+        let message = format!("{verb} is not supported on resources of kind {kind}");
+        Self::failure(405, "MethodNotAllowed", message, Some(about(resource, "")))
+    }
+
     /// 406 NotAcceptable with the media types this server can produce.
     #[must_use]
     pub fn not_acceptable(available: &[&str]) -> Self {
         let message =
             format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
         Self::failure(406, "NotAcceptable", message, Some(Details::default()))
+    }
+
+    /// 406 NotAcceptable for a media type that is known, but not in this form or place.
+    #[must_use]
+    pub fn not_accepted(accepted: &[&str]) -> Self {
+        let accepted = accepted.join(", ");
+        Self::not_shown(format!("only the following media types are accepted: {accepted}"))
+    }
+
+    /// 406 NotAcceptable for an object that cannot be shown as was asked.
+    #[must_use]
+    pub fn not_shown(message: impl Into<String>) -> Self {
+        Self::failure(406, "NotAcceptable", message, None)
     }
 
     /// 415 for a body in a format this server cannot read.

@@ -25,6 +25,7 @@ pub(crate) mod event;
 pub(crate) mod event_v1;
 pub(crate) mod flowcontrol;
 pub(crate) mod lease;
+pub(crate) mod metrics;
 pub(crate) mod namespace;
 pub(crate) mod networking;
 pub(crate) mod node;
@@ -198,6 +199,11 @@ pub trait Strategy: Debug + Send + Sync {
 
     /// Warnings worth a `Warning` header although the object is accepted.
     fn warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Warnings about what a write changed; `old` is null for a new object.
+    fn warnings_of_change(&self, _new: &Value, _old: &Value) -> Vec<String> {
         Vec::new()
     }
 

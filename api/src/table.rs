@@ -18,6 +18,7 @@ pub(crate) mod discovery;
 mod endpoints;
 pub(crate) mod event;
 pub(crate) mod flowcontrol;
+pub(crate) mod metrics;
 pub(crate) mod networking;
 pub(crate) mod node;
 pub(crate) mod pod;

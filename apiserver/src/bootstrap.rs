@@ -1,10 +1,11 @@
 //! What every cluster has from its first second: four namespaces, the standing objects of [`set`]
 //! (the roles and bindings of [`policy`], the schemas and levels of [`flow`], two priority classes,
-//! an APIService per group, the range of Service addresses), and the `kubernetes` Service through
+//! an APIService per group, the range of Service addresses, what belongs to [`metrics`]), and the `kubernetes` Service through
 //! which pods reach the API, with its endpoints.
 
 pub(crate) mod api_services;
 pub(crate) mod flow;
+mod metrics;
 mod policy;
 mod set;
 

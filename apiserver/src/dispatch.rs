@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::resources::{Resource, Verb};
 use api::status::Status;
@@ -17,13 +18,16 @@ use crate::context::Context;
 use crate::flow::Class;
 use crate::handlers;
 use crate::request::Request;
+use crate::request::audit;
 use crate::request::deadline;
 use crate::request::info::{self, ResourcePath};
 use crate::request::legacy_watch;
-use crate::request::negotiate::{self, Format, Media};
+use crate::request::negotiate::{self, Media};
 use crate::request::options::Query;
 use crate::request::payload;
 use crate::response::{self, Answer, Handled};
+
+mod labels;
 
 /// What a request for a resource is about.
 pub(crate) struct Target {
@@ -74,6 +78,8 @@ pub(crate) fn dispatch(context: Arc<Context>, request: Request) -> BoxFuture<'st
 }
 
 async fn answer(context: &Context, mut request: Request) -> Answer {
+    let _in_flight = context.telemetry.enter(&request.parts.method);
+    let audit_id = audit::id(&request.parts.headers);
     let gzip = negotiate::accepts_gzip(request.header(header::ACCEPT_ENCODING));
     let (accept, agent) = (request.header(header::ACCEPT), request.header(header::USER_AGENT));
     let pretty = negotiate::is_pretty(request.query(), accept, agent);
@@ -101,7 +107,9 @@ async fn answer(context: &Context, mut request: Request) -> Answer {
     let answer =
         if is_shown_in_lines(&answer, &path, pretty) { response::indented(answer) } else { answer };
     let answer = if gzip { compressed(answer) } else { answer };
-    if method == Method::HEAD { response::head_only(answer) } else { answer }
+    let mut answer = if method == Method::HEAD { response::head_only(answer) } else { answer };
+    answer.headers_mut().entry(audit::HEADER).or_insert(audit_id);
+    answer
 }
 
 /// Whether an answer is indented, if that is what its reader likes: objects, discovery, refusals. The
@@ -153,6 +161,7 @@ async fn route(
     request: &mut Request,
     class: &mut Option<Arc<Class>>,
 ) -> Handled {
+    let started = Instant::now();
     authn::authenticate(context, request).await?;
     authn::impersonate(context, request)?;
     let path = request.parts.uri.path();
@@ -168,7 +177,15 @@ async fn route(
             Err(later) => return Ok(later),
         };
         authorize(context, &request.user, &attributes)?;
-        return handlers::paths(context, request).await;
+        let mut measured = labels::of_path(method, path)
+            .and_then(|labels| context.telemetry.measure(&labels, started, false));
+        let answer = handlers::paths(context, request)
+            .await
+            .unwrap_or_else(|refused| response::refusal(&refused));
+        if let Some(measured) = &mut measured {
+            measured.answered(answer.status());
+        }
+        return Ok(answer);
     };
     let query = Query::parse(request.query());
     let watch = query.flag("watch").unwrap_or(false);
@@ -204,6 +221,8 @@ async fn route(
     };
     let fields = if named.name.is_empty() { query.get("fieldSelector") } else { "" };
     authorize_selected(context, &request.user, &attributes, fields)?;
+    let long = verb == "watch" || info::is_relayed(&named);
+    let asked = labels::Asked::new(request, &named, verb, &query);
     match find(context, named, query)? {
         Some((_, subresource))
             if request.parts.method == Method::HEAD && subresource != "proxy" =>
@@ -215,19 +234,47 @@ async fn route(
             let accept = request.header(header::ACCEPT);
             let accepted = negotiate::accepted(accept, target.has_protobuf());
             let row = target.resource.clone();
-            let handled = if subresource.is_empty() {
+            let labels = asked.labels(&row, &subresource);
+            let mut measured = context.telemetry.measure(&labels, started, long);
+            // Reads look at what is accepted when they have something to show.
+            let writes = !long && !matches!(request.parts.method, Method::GET | Method::HEAD);
+            let shower = match &accepted {
+                Ok(accepted) if writes => handlers::shower(&target, request, accepted.form),
+                Err(status) if writes => Err(status.clone()),
+                _ => Ok(None),
+            };
+            let (shower, refused) = match shower {
+                Ok(shower) => (shower, None),
+                Err(status) => (None, Some(status)),
+            };
+            let handled = if let Some(refused) = refused {
+                Err(refused)
+            } else if subresource.is_empty() {
                 resource(context, target, request).await
             } else {
                 handlers::subresource(context, target, &subresource, request).await
             };
             let mut answer = handled.unwrap_or_else(|status| response::refusal(&status));
+            if let Some(shower) = shower {
+                answer = shower.answer(answer);
+            }
             // Whoever uses what is deprecated is told, whatever the request is.
             if !row.deprecation.is_empty() {
                 answer = response::with_first_warning(answer, &row.deprecation);
             }
             // Handlers that show objects have refused what cannot be accepted.
             let media = accepted.map_or(Media::Json, |accepted| accepted.media);
-            Ok(response::in_media(answer, media))
+            let answer = response::in_media(answer, media);
+            if let Some(measured) = &mut measured {
+                measured.answered(answer.status());
+            }
+            // A stream is over when its client has had enough.
+            Ok(match measured {
+                Some(measured) if measured.is_long() && answer.status().is_success() => {
+                    answer.map(|body| body.measured(measured))
+                }
+                _ => answer,
+            })
         }
         None => Ok(page_not_found()),
     }
@@ -255,8 +302,13 @@ fn find(
         Some((below @ "proxy", _)) => below,
         _ => &path.subresource,
     };
-    if !scoped || (!below.is_empty() && row.subresource(below).is_none()) {
+    if !scoped {
         return Ok(None);
+    }
+    if !below.is_empty() && row.subresource(below).is_none() {
+        // Of a custom resource only the object is said not to be there.
+        let missing = || Status::not_found(&row.group_resource(), &path.name);
+        return if row.is_custom() { Err(missing()) } else { Ok(None) };
     }
     let below = below.to_owned();
     let target = Target { resource: row, cache, namespace: path.namespace, name: path.name, query };
@@ -286,18 +338,29 @@ async fn resource(context: &Context, target: Target, request: &mut Request) -> H
         (&Method::PATCH, false) => Verb::Patch,
         (&Method::DELETE, false) => Verb::Delete,
         (&Method::DELETE, true) if !anywhere => Verb::DeleteCollection,
+        _ if anywhere && target.resource.is_custom() => return Ok(page_not_found()),
         _ => return Err(Status::method_not_allowed()),
     };
     if !target.resource.allows(verb) {
-        return Err(Status::method_not_allowed());
+        // Definitions allow everything while they are not being deleted.
+        let terminating = target.resource.is_custom() && verb == Verb::Create;
+        return Err(if terminating {
+            Status::definition_terminating(&target.resource.group_resource())
+        } else {
+            Status::method_not_allowed()
+        });
     }
-    if matches!(verb, Verb::Create | Verb::Update) && !target.has_protobuf() {
-        let format = negotiate::format(request.header(header::CONTENT_TYPE))?;
-        if format == Format::Protobuf {
-            return Err(negotiate::no_protobuf());
-        }
+    if matches!(verb, Verb::Create | Verb::Update) {
+        let content_type = request.header(header::CONTENT_TYPE);
+        negotiate::format(content_type, target.has_protobuf())?;
     }
     match verb {
+        Verb::Get if handlers::metrics::serves(&target.resource) => {
+            handlers::metrics::get(context, &target, request).await
+        }
+        Verb::List if handlers::metrics::serves(&target.resource) => {
+            handlers::metrics::list(context, &target, request).await
+        }
         Verb::Get if !target.resource.is_stored() => {
             handlers::component_status(context, &target, request).await
         }

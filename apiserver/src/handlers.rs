@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::dispatch::{Target, page_not_found};
 use crate::request::Request;
 use crate::response::Handled;
+use crate::telemetry;
 use crate::writing::Part;
 
 mod access_review;
@@ -25,6 +26,7 @@ pub(crate) mod health;
 mod kubelet;
 mod list;
 mod log;
+pub(crate) mod metrics;
 pub(crate) mod openapi;
 mod openid;
 mod page_token;
@@ -49,6 +51,7 @@ pub(crate) use get::get;
 pub(crate) use list::list;
 pub(crate) use patch::patch;
 pub(crate) use review::create as review;
+pub(crate) use show::of_write as shower;
 pub(crate) use update::update;
 
 /// Health, version, discovery, OpenAPI: everything that is not below a resource.
@@ -59,6 +62,9 @@ pub(crate) async fn paths(context: &Context, request: &Request) -> Handled {
     }
     if let Some(answer) = health::answer(context, request, path).await {
         return Ok(answer);
+    }
+    if path == "/metrics" {
+        return Ok(telemetry::answer(context));
     }
     if let Some(answer) = openid::answer_path(&context.issuer, path) {
         return Ok(answer);
@@ -129,6 +135,10 @@ pub(crate) async fn subresource(
         ("token", &Method::POST) => token_request::create(context, &target, request).await,
         ("finalize", &Method::PUT) => finalize::update(context, &target, request).await,
         ("log", &Method::GET) => log::get(context, &target, request).await,
+        _ if target.resource.is_custom() => {
+            let verb = if method == Method::POST { "create" } else { "delete" };
+            Err(Status::verb_not_supported(&target.resource.group_resource(), verb))
+        }
         _ => Err(Status::method_not_allowed()),
     }
 }

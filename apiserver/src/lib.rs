@@ -13,7 +13,8 @@
 //! 6. `expiry` forgets Events that nobody has repeated for an hour; `allocation` gives out Service
 //!    addresses and node ports and repairs their claims every three minutes.
 //! 7. `crd` serves custom resources: rows of the table that definitions add at run time.
-//! 8. Whatever is refused becomes a Kubernetes `Status` in `response`.
+//! 8. `telemetry` counts what was answered, and shows it at `/metrics`.
+//! 9. Whatever is refused becomes a Kubernetes `Status` in `response`.
 //!
 //! [`pki`] makes the certificates that all of this rests on.
 //!
@@ -37,6 +38,7 @@ pub mod pki;
 mod request;
 mod response;
 mod server;
+mod telemetry;
 mod user;
 mod writing;
 

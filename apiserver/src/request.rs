@@ -1,5 +1,6 @@
 //! What a request asks for, read once and before anything is decided.
 
+pub(crate) mod audit;
 pub(crate) mod deadline;
 pub(crate) mod info;
 #[cfg(test)]
@@ -8,6 +9,7 @@ pub(crate) mod legacy_watch;
 pub(crate) mod negotiate;
 pub(crate) mod options;
 pub(crate) mod payload;
+pub(crate) mod yaml;
 
 use std::net::IpAddr;
 

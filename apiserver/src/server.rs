@@ -29,6 +29,7 @@ use crate::crd::{Controller, Registry};
 use crate::expiry;
 use crate::flow::Flow;
 use crate::handlers::health::StoreProbe;
+use crate::handlers::metrics::Readings;
 use crate::handlers::openapi::Documents;
 use crate::handlers::relay::Relay;
 use crate::keep;
@@ -220,6 +221,8 @@ impl Server {
             store_probe: StoreProbe::default(),
             openapi: Documents::default(),
             kubelets,
+            metrics: Readings::default(),
+            telemetry: Arc::default(),
             pods: Relay::to_pods(pki::unverified_config().map_err(pki)?),
             tracker: tracker.clone(),
             service_accounts: config.service_accounts,

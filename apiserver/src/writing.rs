@@ -2,12 +2,13 @@
 //! and set it, and start over if somebody was faster.
 
 mod part;
+mod problems;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::lifecycle;
-use api::resources::Resource;
+use api::resources::{GroupKind, Resource};
 use api::status::Status;
 use bytes::Bytes;
 use http::StatusCode;
@@ -24,6 +25,7 @@ use crate::handlers::fresh;
 use crate::response::{self, Answer, Handled, json_bytes, with_warnings};
 
 pub(crate) use part::{Part, Write};
+pub(crate) use problems::{judge, judge_kind, told, warnings, warnings_of_new};
 
 /// For how long an update without a resourceVersion is tried again after somebody else's. Each
 /// round somebody gets through, so this ends; the bound is for a client that has long gone.
@@ -56,12 +58,18 @@ impl Current {
 pub(crate) struct Written {
     /// The object as it is now.
     pub(crate) bytes: Bytes,
+    /// What there is to say about the change.
+    warnings: Vec<String>,
 }
 
 impl Written {
     /// The object as an answer.
     pub(crate) fn answer(self, code: StatusCode, warnings: &[String]) -> Answer {
-        with_warnings(json_bytes(code, self.bytes), warnings)
+        with_warnings(json_bytes(code, self.bytes), &[warnings, &self.warnings].concat())
+    }
+
+    fn new(bytes: Bytes) -> Written {
+        Written { bytes, warnings: Vec::new() }
     }
 }
 
@@ -124,6 +132,7 @@ pub(crate) async fn change(
         check_version(target, write.part(), &new, &current)?;
         write.track(&target.resource, &current.object, &mut new);
         prepare(target, write.part(), &mut new, &current.object)?;
+        let warnings = target.resource.strategy.warnings_of_change(&new, &current.object);
         if costs {
             quota::charge(context, target, &new, &current.object, dry_run).await?;
             // Another round costs no more.
@@ -143,7 +152,7 @@ pub(crate) async fn change(
                     let old = &current.object;
                     context.allocators.release_unused(target, old, &written.bytes).await;
                 }
-                return Ok(written);
+                return Ok(Written { warnings, ..written });
             }
             Ok(None) => return Err(target.not_found()),
             Err(Retry::With(again)) => {
@@ -184,11 +193,11 @@ async fn store(
     let removed = gone(&new);
     if !removed && same(&new, &current.object) {
         let bytes = shown(&current.object, current.revision);
-        return Ok(Some(Written { bytes }));
+        return Ok(Some(Written::new(bytes)));
     }
     if dry_run {
         let bytes = shown(&new, current.revision);
-        return Ok(Some(Written { bytes }));
+        return Ok(Some(Written::new(bytes)));
     }
     let draft = Draft::new(&target.resource, &new);
     let wrote = if removed {
@@ -197,7 +206,7 @@ async fn store(
         context.store.update(key, draft.stored.clone(), current.revision).await
     };
     match wrote {
-        Ok(revision) => Ok(Some(Written { bytes: draft.shown(revision) })),
+        Ok(revision) => Ok(Some(Written::new(draft.shown(revision)))),
         Err(WriteError::Conflict { current: Some(item) }) => {
             Err(Retry::With(Current::read(&target.resource, &item)))
         }
@@ -217,8 +226,13 @@ fn check_version(
 ) -> Result<(), Status> {
     let metadata = &new["metadata"];
     let resource = target.resource.group_resource();
+    let uid = metadata["uid"].as_str().unwrap_or_default();
+    let have = current.object["metadata"]["uid"].as_str().unwrap_or_default();
+    if !uid.is_empty() && uid != have {
+        return Err(Status::uid_precondition(&resource, &target.name, uid, have));
+    }
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
-    let asked = crate::request::options::parse_version(version)?.filter(|version| version.0 != 0);
+    let asked = written_version(version)?.filter(|version| version.0 != 0);
     match asked {
         Some(asked) if asked != current.revision => {
             return Err(Status::modified(&resource, &target.name));
@@ -228,18 +242,19 @@ fn check_version(
             let path = api::field::Path::new("metadata").child("resourceVersion");
             let error =
                 api::field::FieldError::invalid(&path, 0, "must be specified for an update");
-            return Err(Status::invalid(&target.resource.group_kind(), &target.name, &[error]));
+            // Kubernetes names the resource here, where it otherwise names the kind.
+            let kind = GroupKind::new(resource.group.clone(), resource.resource.clone());
+            return Err(Status::invalid(&kind, &target.name, &[error]));
         }
         _ => {}
     }
-    let uid = metadata["uid"].as_str().unwrap_or_default();
-    let have = current.object["metadata"]["uid"].as_str().unwrap_or_default();
-    if !uid.is_empty() && uid != have {
-        let detail =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {have}");
-        return Err(Status::conflict(&resource, &target.name, &detail));
-    }
     Ok(())
+}
+
+/// The version that an object says it is a change of. What is no number is, to Kubernetes, an error
+/// that it does not classify.
+fn written_version(version: &str) -> Result<Option<Revision>, Status> {
+    crate::request::options::read_version(version).map_err(Status::unclassified)
 }
 
 fn prepare(target: &Target, part: Part, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -301,41 +316,6 @@ pub(crate) fn gone(object: &Value) -> bool {
 
 fn is_empty(list: &Value) -> bool {
     list.as_array().is_none_or(Vec::is_empty)
-}
-
-/// Turns the problems that decoding found into warnings or a refusal, as the client asked.
-///
-/// # Errors
-/// 400 `strict decoding error: …` under strict validation.
-pub(crate) fn judge(
-    resource: &Resource,
-    validation: crate::request::options::FieldValidation,
-    problems: Vec<String>,
-) -> Result<Vec<String>, Status> {
-    use crate::request::options::FieldValidation::{Ignore, Strict, Warn};
-    match validation {
-        _ if problems.is_empty() => Ok(problems),
-        Ignore => Ok(Vec::new()),
-        Warn => Ok(problems),
-        Strict => Err(Status::bad_request(format!(
-            "{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
-            resource.kind,
-            resource.version,
-            resource.kind,
-            problems.join(", ")
-        ))),
-    }
-}
-
-/// All warnings about an object that is accepted. (That a resource is deprecated is told with every
-/// answer.)
-pub(crate) fn warnings(
-    resource: &Resource,
-    object: &Value,
-    mut problems: Vec<String>,
-) -> Vec<String> {
-    problems.extend(resource.strategy.warnings(object));
-    problems
 }
 
 /// An answer for a write, as handlers end.

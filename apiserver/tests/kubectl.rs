@@ -141,6 +141,7 @@ fn looking_around() {
     assert!(cluster.ok("get svc kubernetes").contains("10.96.0.1"));
     assert!(cluster.ok("get all -A").contains("service/kubernetes"));
     assert!(cluster.ok("get --raw /readyz?verbose").contains("readyz check passed"));
+    assert!(cluster.ok("get --raw /metrics").contains("apiserver_request_total{"));
     assert!(cluster.ok("describe service kubernetes").contains("443/TCP"));
     let error = cluster.refused("get pod none");
     assert!(error.contains("pods \"none\" not found"), "{error}");

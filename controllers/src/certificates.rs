@@ -36,7 +36,7 @@ use self::plan::Step;
 use self::request::Request;
 pub(crate) use self::sign::Authority;
 use crate::events::{Recorder, Subject};
-use crate::informer::{Cache, Informer, Key};
+use crate::informer::{Cache, Index, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 
@@ -79,7 +79,8 @@ pub(crate) struct Certificates {
     client: Client,
     clock: Clock,
     requests: Cache<CertificateSigningRequest>,
-    nodes: Cache<Node>,
+    /// Nodes by their names and addresses.
+    nodes: Index<Node>,
     authority: Arc<Authority>,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
@@ -93,14 +94,14 @@ impl Certificates {
         clock: Clock,
         authority: Arc<Authority>,
         requests: &mut Informer<CertificateSigningRequest>,
-        nodes: &Informer<Node>,
+        nodes: &mut Informer<Node>,
         recorder: &Recorder,
     ) -> Self {
         let this = Self {
             client,
             clock,
             requests: requests.cache(),
-            nodes: nodes.cache(),
+            nodes: nodes.index(serving::names),
             authority,
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
@@ -132,7 +133,8 @@ impl Certificates {
         let later = left.map_or(Next::OnChange, Next::After);
         // The API server has checked that it is a request; what cannot be read here nobody can sign.
         let Some(wanted) = Request::read(&asked.spec.request.0) else { return Ok(later) };
-        let nodes = self.authority.approve_serving().then(|| self.nodes.all());
+        let named = |name: &str| self.nodes.get(name);
+        let nodes = self.authority.approve_serving().then(|| serving::concerned(&wanted, named));
         match plan::step(asked, &wanted, nodes.as_deref()) {
             Step::Leave => {}
             Step::Review(subresources) => {

@@ -65,14 +65,11 @@ impl CronJobs {
             queue: Arc::new(WorkQueue::new()),
         };
         let (queue, written) = (this.queue.clone(), this.written.clone());
-        cron_jobs.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                let key = Key::of(&**object);
-                if now.is_none() {
-                    written.forget(&key);
-                }
-                queue.add(key);
+        cron_jobs.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
             }
+            queue.add(key);
         });
         let queue = this.queue.clone();
         jobs.on_change(move |before, now| {

@@ -96,27 +96,23 @@ impl DaemonSets {
             queue: Arc::new(WorkQueue::new()),
         };
         let watching = this.clone();
-        sets.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                let key = Key::of(&**object);
-                if now.is_none() {
-                    watching.control.expectations().forget(&key);
-                    watching.backoff.forget(&key);
-                }
-                watching.queue.add(key);
+        sets.on_key(move |key, gone| {
+            if gone {
+                watching.control.expectations().forget(&key);
+                watching.backoff.forget(&key);
             }
+            watching.queue.add(key);
         });
         let watching = this.clone();
         pods.on_change(move |before, now| {
-            let sets = &watching.caches.sets;
-            watch::seen(sets, watching.control.expectations(), before, now);
-            let selects = |set: &DaemonSet, pod: &Pod| {
-                set.spec.as_ref().is_some_and(|s| selector(&s.selector).matches(pod.labels()))
-            };
-            for key in watch::concerned(sets, before, now, selects) {
-                watching.queue.add(key);
-            }
+            let expectations = watching.control.expectations();
+            watch::seen(&watching.caches.sets, expectations, before, now);
         });
+        let (sets, queue) = (&this.caches.sets, &this.queue);
+        watch::wake(pods, sets.clone(), queue.clone(), |set: &DaemonSet, pod: &Pod| {
+            set.spec.as_ref().is_some_and(|s| selector(&s.selector).matches(pod.labels()))
+        });
+        watch::wake(revisions, sets.clone(), queue.clone(), |_, _| false);
         let watching = this.clone();
         nodes.on_change(move |before, now| {
             // What a node reports about itself every minute is no reason to look.
@@ -129,12 +125,6 @@ impl DaemonSets {
                 for set in watching.caches.sets.all() {
                     watching.queue.add(Key::of(&*set));
                 }
-            }
-        });
-        let watching = this.clone();
-        revisions.on_change(move |before, now| {
-            for key in watch::concerned(&watching.caches.sets, before, now, |_, _| false) {
-                watching.queue.add(key);
             }
         });
         this
@@ -156,6 +146,8 @@ impl DaemonSets {
         let revisions = self.caches.revisions.in_namespace(&key.namespace);
         let revisions = claim::claims(&*set, &selector, revisions);
         claim::settle(&self.client, &*set, &revisions).await?;
+        // Asked before the pods are read: what is expected is noted after it is in the cache.
+        let settled = self.control.expectations().satisfied(&key);
         let pods = claim::claims(&*set, &selector, self.caches.pods.claimable(&*set));
         claim::settle(&self.client, &*set, &pods).await?;
 
@@ -174,9 +166,8 @@ impl DaemonSets {
         let nodes = self.caches.nodes.all();
         let now = self.clock.now();
         let view = View::new(&set, &template, &hash, &nodes, &pods.owned, now);
-        // On half of what was asked for nothing is decided, only reported.
-        let settled = self.control.expectations().satisfied(&key);
         let (mut failed, mut wait) = (Ok(()), view.recheck());
+        // On half of what was asked for nothing is decided, only reported.
         if settled {
             let plan = view.plan();
             let (change, retry) =

@@ -14,6 +14,7 @@ mod proportion;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::pod as pods;
 use client::Clock;
@@ -32,9 +33,13 @@ use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 use crate::workload::claim::{self, selector};
 use crate::workload::owned::OwnedPods;
 use crate::workload::watch;
+use crate::written::OwnedWrites;
 
 /// The `source.component` of its events, as in Kubernetes.
 pub(crate) const NAME: &str = "deployment-controller";
+
+/// How long to wait at most for the watch to show what was written.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything a reconcile needs.
 #[derive(Clone)]
@@ -44,6 +49,8 @@ pub(crate) struct Deployments {
     deployments: Cache<Deployment>,
     sets: Cache<ReplicaSet>,
     pods: OwnedPods,
+    /// ReplicaSets as they were written: sizes that are added up are never those of before.
+    written: Arc<OwnedWrites>,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -65,25 +72,28 @@ impl Deployments {
             deployments: deployments.cache(),
             sets: sets.cache(),
             pods: owned.clone(),
+            written: Arc::default(),
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
         };
-        let queue = this.queue.clone();
-        deployments.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                queue.add(Key::of(&**object));
+        let (queue, written) = (this.queue.clone(), this.written.clone());
+        deployments.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
             }
+            queue.add(key);
         });
-        let watching = this.clone();
+        let written = this.written.clone();
         sets.on_change(move |before, now| {
-            let selects = |deployment: &Deployment, set: &ReplicaSet| {
-                let spec = deployment.spec.as_ref();
-                spec.is_some_and(|spec| selector(&spec.selector).matches(set.labels()))
-            };
-            for key in watch::concerned(&watching.deployments, before, now, selects) {
-                watching.queue.add(key);
+            if let (Some(gone), None) = (before, now) {
+                written.gone(&**gone);
             }
         });
+        let selects = |deployment: &Deployment, set: &ReplicaSet| {
+            let spec = deployment.spec.as_ref();
+            spec.is_some_and(|spec| selector(&spec.selector).matches(set.labels()))
+        };
+        watch::wake(sets, this.deployments.clone(), this.queue.clone(), selects);
         let watching = this.clone();
         pods.on_change(move |before, now| watching.pod_changed(before, now));
         this
@@ -113,7 +123,11 @@ impl Deployments {
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(deployment) = self.deployments.get(&key) else { return Ok(Next::OnChange) };
         let Some(spec) = &deployment.spec else { return Ok(Next::OnChange) };
+        self.written.ask::<ReplicaSet>(&self.client, &key).await?;
         let all = self.sets.in_namespace(&key.namespace);
+        if !self.written.is_shown(&key, &all) {
+            return Ok(Next::After(SHOWN_WITHIN));
+        }
         let claims = claim::claims(&*deployment, &selector(&spec.selector), all);
         claim::settle(&self.client, &*deployment, &claims).await?;
         let sets = Sets::of(&deployment, claims.owned);
@@ -154,7 +168,9 @@ impl Deployments {
         let name = wanted.name_any();
         let params = PostParams::default();
         let created = api.create(&params, wanted);
-        let error = match request("create", format!("replica set {name}"), created).await {
+        let created = request("create", format!("replica set {name}"), created).await;
+        self.written.answered(key, &name, &created);
+        let error = match created {
             Ok(_) => {
                 let size = limits::replicas(wanted);
                 if size > 0 {
@@ -169,6 +185,7 @@ impl Deployments {
             return match request("get", &name, api.get_opt(&name)).await {
                 // Written by an earlier run that the cache does not show yet.
                 Ok(Some(found)) if plan::is_wanted(wanted, &found, deployment) => {
+                    self.written.wrote(key, &found);
                     (Outcome::Nothing, None)
                 }
                 Ok(Some(_)) => (Outcome::Collided, None),
@@ -203,7 +220,10 @@ impl Deployments {
                 patch["spec"]["minReadySeconds"] = seconds.into();
             }
             let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-            request("patch", Key::of(&**set), api.patch(&name, &params, &patch)).await?;
+            let patched = api.patch(&name, &params, &patch);
+            let patched = request("patch", Key::of(&**set), patched).await;
+            self.written.answered(key, &name, &patched);
+            patched?;
             if let Some(now) = update.replicas {
                 let before = limits::replicas(set);
                 let way = if now > before { "up" } else { "down" };

@@ -25,6 +25,7 @@ use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
+use crate::workload::watch;
 use crate::written::Written;
 
 /// The `source.component` of its events, as in Kubernetes.
@@ -89,32 +90,24 @@ impl Disruption {
             queue: Arc::new(WorkQueue::new()),
         };
         let (queue, written) = (this.queue.clone(), this.written.clone());
-        sources.budgets.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                let key = Key::of(&**object);
-                if now.is_none() {
-                    written.forget(&key);
-                }
-                queue.add(key);
+        sources.budgets.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
             }
+            queue.add(key);
         });
         let watching = this.clone();
-        sources.pods.on_change(move |before, now| watching.pod_changed(before, now));
+        sources.pods.on_change(move |before, now| {
+            for key in watch::selecting(&watching.budgets, before, now, plan::covers) {
+                watching.queue.add(key);
+            }
+        });
         this
     }
 
     /// The queue of budgets to look at.
     pub(crate) fn queue(&self) -> &Arc<WorkQueue<Key>> {
         &self.queue
-    }
-
-    fn pod_changed(&self, before: Option<&Arc<Pod>>, now: Option<&Arc<Pod>>) {
-        let Some(pod) = now.or(before) else { return };
-        for budget in self.budgets.in_namespace(&pod.namespace().unwrap_or_default()) {
-            if [before, now].into_iter().flatten().any(|pod| plan::covers(&budget, pod)) {
-                self.queue.add(Key::of(&*budget));
-            }
-        }
     }
 
     /// Brings the status of one budget up to date.

@@ -6,14 +6,13 @@
 //! ExternalName Services have no endpoints.
 //!
 //! Slices carry generated names, so deciding on a cache that lacks the slice just created would
-//! create it twice: what was written last is remembered in [`written`], and nothing is decided for
+//! create it twice: what was written last is remembered ([`OwnedWrites`]), and nothing is decided for
 //! that Service before the watch has shown it.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/>.
 
 mod endpoints;
 mod plan;
-mod written;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,10 +24,11 @@ use kube::api::{Api, DeleteParams, PostParams};
 use kube::{Client, ResourceExt};
 
 use self::plan::{Change, MANAGED_BY, MANAGER, SERVICE_NAME};
-use self::written::Written;
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
+use crate::workload::watch;
+use crate::written::OwnedWrites;
 
 /// Name in logs.
 pub(crate) const NAME: &str = "endpointslice-controller";
@@ -45,7 +45,7 @@ pub(crate) struct EndpointSlices {
     nodes: Cache<Node>,
     slices: Cache<EndpointSlice>,
     endpoints: Cache<Endpoints>,
-    written: Arc<Written>,
+    written: Arc<OwnedWrites>,
     queue: Arc<WorkQueue<Key>>,
 }
 
@@ -72,11 +72,7 @@ impl EndpointSlices {
             queue: Arc::new(WorkQueue::new()),
         };
         let queue = this.queue.clone();
-        sources.services.on_change(move |before, now| {
-            if let Some(service) = now.or(before) {
-                queue.add(Key::of(&**service));
-            }
-        });
+        sources.services.on_key(move |key, _| queue.add(key));
         let watching = this.clone();
         sources.pods.on_change(move |before, now| watching.pod_changed(before, now));
         let queue = this.queue.clone();
@@ -90,11 +86,7 @@ impl EndpointSlices {
             }
         });
         let queue = this.queue.clone();
-        sources.endpoints.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                queue.add(Key::of(&**object));
-            }
-        });
+        sources.endpoints.on_key(move |key, _| queue.add(key));
         this
     }
 
@@ -110,12 +102,8 @@ impl EndpointSlices {
         {
             return;
         }
-        let Some(namespace) = now.or(before).and_then(|pod| pod.namespace()) else { return };
-        for service in self.services.in_namespace(&namespace) {
-            let selected = |pod: Option<&Arc<Pod>>| pod.is_some_and(|p| plan::selects(&service, p));
-            if selected(before) || selected(now) {
-                self.queue.add(Key::of(&*service));
-            }
+        for key in watch::selecting(&self.services, before, now, plan::selects) {
+            self.queue.add(key);
         }
     }
 
@@ -175,7 +163,7 @@ impl EndpointSlices {
                     let params = DeleteParams::default();
                     let deleted = api.delete(&name, &params);
                     unless_gone(request("delete", slice_of(key), deleted).await)?;
-                    self.written.deleted(key, &name);
+                    self.written.deleted(key, &*slice);
                 }
             }
         }

@@ -57,11 +57,7 @@ impl Mirroring {
             }
         });
         let queue = this.queue.clone();
-        endpoints.on_change(move |before, now| {
-            if let Some(endpoints) = now.or(before) {
-                queue.add(Key::of(&**endpoints));
-            }
-        });
+        endpoints.on_key(move |key, _| queue.add(key));
         let queue = this.queue.clone();
         slices.on_change(move |before, now| {
             if let Some(slice) = now.or(before)

@@ -102,6 +102,16 @@ where
         self.handlers.push(Box::new(handler));
     }
 
+    /// Adds a handler that is told which object has changed, and whether it is gone. It runs in the
+    /// informer's task: no waiting in it.
+    pub(crate) fn on_key(&mut self, handler: impl Fn(Key, bool) + Send + Sync + 'static) {
+        self.on_change(move |before, now| {
+            if let Some(object) = now.or(before) {
+                handler(Key::of(&**object), now.is_none());
+            }
+        });
+    }
+
     /// Lists and watches until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let kind = K::kind(&());

@@ -42,6 +42,7 @@
 //! | [`volume_binding`] | claims have volumes, and volumes are free when their claim is gone |
 //! | [`local_path`] | claims of the default class get a folder of their node |
 //! | [`ephemeral_volume`] | pods with `ephemeral` volumes have the claims for them |
+//! | [`resource_claim`] | pods have the ResourceClaims of their templates, and devices nobody uses are free |
 //! | [`protection`] | deleted claims and volumes go when nobody uses them |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
@@ -96,6 +97,7 @@ mod protection;
 mod queue;
 mod reconcile;
 mod replication;
+mod resource_claim;
 mod resource_quota;
 mod root_ca;
 mod scale_target;
@@ -338,6 +340,7 @@ async fn start(
     more.joining(authority, config.node_ranges, &mut nodes);
     more.mirroring(&mut services, &mut endpoints, &mut slices);
     more.autoscaling(&pods);
+    more.devices(&mut pods);
     more.storage(config.local_path.as_ref(), &mut claims, &mut volumes, &mut pods, &nodes);
     more.policy(&mut pods, &controllers, &replica_sets, &deployments, &stateful_sets);
 

@@ -84,20 +84,14 @@ impl NodeLifecycle {
             queue: Arc::new(WorkQueue::new()),
         };
         let (queue, heard) = (this.queue.clone(), this.heard.clone());
-        nodes.on_change(move |before, now| {
-            if let Some(node) = now.or(before) {
-                if now.is_none() {
-                    heard.lock().remove(&node.name_any());
-                }
-                queue.add(Key::of(&**node));
+        nodes.on_key(move |key, gone| {
+            if gone {
+                heard.lock().remove(&key.name);
             }
+            queue.add(key);
         });
         let queue = this.queue.clone();
-        leases.on_change(move |before, now| {
-            if let Some(lease) = now.or(before) {
-                queue.add(Key::new("", lease.name_any()));
-            }
-        });
+        leases.on_key(move |lease, _| queue.add(Key::new("", lease.name)));
         // By name: every pod that is placed asks, and a Node is much to parse for that.
         let evicting = nodes.index(|node| {
             plan::evicts(node).then(|| node.name_any()).into_iter().collect::<Vec<_>>()

@@ -66,6 +66,19 @@ impl ReconcileError {
         }
     }
 
+    /// Whether the request may have been done all the same: there was no answer, or the server's was
+    /// that it does not know.
+    pub(crate) fn may_be_done(&self) -> bool {
+        match self {
+            Self::Request { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => status.code >= 500,
+                _ => true,
+            },
+            Self::Timeout { .. } => true,
+            Self::Host { .. } | Self::Stale { .. } => false,
+        }
+    }
+
     /// The Status' own message, for conditions and events; the whole error if there is none.
     pub(crate) fn message(&self) -> String {
         match self {

@@ -73,22 +73,18 @@ impl<R: Replicated> Replication<R> {
             queue: Arc::new(WorkQueue::new()),
         };
         let (queue, expectations) = (this.queue.clone(), this.control.expectations().clone());
-        objects.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                let key = Key::of(&**object);
-                if now.is_none() {
-                    expectations.forget(&key);
-                }
-                queue.add(key);
+        objects.on_key(move |key, gone| {
+            if gone {
+                expectations.forget(&key);
             }
+            queue.add(key);
         });
         let watching = this.clone();
         pods.on_change(move |before, now| {
             watch::seen(&watching.objects, watching.control.expectations(), before, now);
-            let selects = |object: &R, pod: &Pod| object.selector().matches(pod.labels());
-            for key in watch::concerned(&watching.objects, before, now, selects) {
-                watching.queue.add(key);
-            }
+        });
+        watch::wake(pods, this.objects.clone(), this.queue.clone(), |object: &R, pod: &Pod| {
+            object.selector().matches(pod.labels())
         });
         this
     }
@@ -102,10 +98,11 @@ impl<R: Replicated> Replication<R> {
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(object) = self.objects.get(&key) else { return Ok(Next::OnChange) };
         let siblings = self.siblings(&object);
+        // Asked before the pods are read: what is expected is noted after it is in the cache.
+        let may_scale = self.control.expectations().satisfied(&key);
         let mut pods = self.pods.claimable(&*object);
         let others = siblings.iter().filter(|uid| object.meta().uid.as_ref() != Some(*uid));
         pods.extend(others.flat_map(|uid| self.pods.of(uid)));
-        let may_scale = self.control.expectations().satisfied(&key);
         let now = self.clock.now();
         let plan = plan::plan(&*object, &pods, &siblings, may_scale, now);
         claim::settle(&self.client, &*object, &plan.claims).await?;

@@ -54,11 +54,7 @@ impl RootCa {
             }
         });
         let queue = this.queue.clone();
-        config_maps.on_change(move |before, now| {
-            if let Some(map) = now.or(before) {
-                queue.add(Key::new("", Key::of(&**map).namespace));
-            }
-        });
+        config_maps.on_key(move |map, _| queue.add(Key::new("", map.namespace)));
         this
     }
 

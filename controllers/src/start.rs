@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
 use kube::api::Resource;
@@ -39,6 +40,7 @@ use crate::node_ipam::{self, NodeIpam, NodeRanges};
 use crate::node_ttl::{self, NodeTtl};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, Stop, serve};
+use crate::resource_claim::{self, ResourceClaims};
 use crate::resource_quota::{self, ResourceQuotas};
 use crate::token_cleaner::{self, TokenCleaner};
 use crate::ttl_after_finished::{self, TtlAfterFinished};
@@ -167,6 +169,21 @@ impl<'a> Start<'a> {
                 provisioner.clone().reconcile(work)
             });
         }
+    }
+
+    /// ResourceClaims.
+    pub(crate) fn devices(&mut self, pods: &mut Informer<Pod>) {
+        let mut claims = self.informer::<ResourceClaim>();
+        let mut templates = self.informer::<ResourceClaimTemplate>();
+        let client = self.client.clone();
+        let controller =
+            ResourceClaims::new(client, pods, &mut claims, &mut templates, self.recorder);
+        self.begin(claims);
+        self.begin(templates);
+        let queue = controller.queue().clone();
+        self.serve(resource_claim::NAME, &queue, self.workers, move |work| {
+            controller.clone().reconcile(work)
+        });
     }
 
     /// ResourceQuotas.

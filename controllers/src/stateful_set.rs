@@ -3,7 +3,8 @@
 //! Pod `<name>-<ordinal>` keeps its name and its claims for ever; pods come up in order, one after
 //! the other, and go in the reverse order, unless the set is `Parallel`. [`plan`] decides from the
 //! set, its pods, its claims and its two revisions; this file carries it out. Since names are given,
-//! no expectations are needed: what a cache that is behind asks for twice exists already.
+//! what a cache that is behind asks for twice exists already; but the order of things needs to know
+//! what was done last, so nothing is decided before the cache shows it ([`OwnedWrites`]).
 //!
 //! Source: <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/>.
 
@@ -13,6 +14,7 @@ mod plan;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Clock;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetStatus};
@@ -30,9 +32,13 @@ use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 use crate::workload::claim::{self, selector};
 use crate::workload::owned::OwnedPods;
 use crate::workload::{history, watch};
+use crate::written::OwnedWrites;
 
 /// The `source.component` of its events, as in Kubernetes.
 pub(crate) const NAME: &str = "statefulset-controller";
+
+/// How long to wait at most for the watch to show what was written.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The label of its revisions that has their hash.
 const HASH: &str = "controller.kubernetes.io/hash";
@@ -55,6 +61,8 @@ pub(crate) struct StatefulSets {
     pods: OwnedPods,
     claims: Cache<PersistentVolumeClaim>,
     revisions: Cache<ControllerRevision>,
+    /// Pods as they were made and deleted.
+    written: Arc<OwnedWrites>,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -75,26 +83,30 @@ impl StatefulSets {
             pods: owned.clone(),
             claims: claims.cache(),
             revisions: revisions.cache(),
+            written: Arc::default(),
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
         };
-        let queue = this.queue.clone();
-        sets.on_change(move |before, now| {
-            if let Some(object) = now.or(before) {
-                queue.add(Key::of(&**object));
+        let (queue, written) = (this.queue.clone(), this.written.clone());
+        sets.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
             }
+            queue.add(key);
         });
-        let watching = this.clone();
+        let written = this.written.clone();
         pods.on_change(move |before, now| {
-            let selects = |set: &StatefulSet, pod: &Pod| {
-                let spec = set.spec.as_ref();
-                identity::ordinal(set, pod).is_some()
-                    && spec.is_some_and(|spec| selector(&spec.selector).matches(pod.labels()))
-            };
-            for key in watch::concerned(&watching.sets, before, now, selects) {
-                watching.queue.add(key);
+            if let (Some(gone), None) = (before, now) {
+                written.gone(&**gone);
             }
         });
+        let selects = |set: &StatefulSet, pod: &Pod| {
+            let spec = set.spec.as_ref();
+            identity::ordinal(set, pod).is_some()
+                && spec.is_some_and(|spec| selector(&spec.selector).matches(pod.labels()))
+        };
+        watch::wake(pods, this.sets.clone(), this.queue.clone(), selects);
+        watch::wake(revisions, this.sets.clone(), this.queue.clone(), |_, _| false);
         let watching = this.clone();
         claims.on_change(move |before, now| {
             // A pod may be waiting for the end of a claim with the name of its own.
@@ -102,12 +114,6 @@ impl StatefulSets {
                 for set in watching.sets.in_namespace(&gone.namespace().unwrap_or_default()) {
                     watching.queue.add(Key::of(&*set));
                 }
-            }
-        });
-        let watching = this.clone();
-        revisions.on_change(move |before, now| {
-            for key in watch::concerned(&watching.sets, before, now, |_, _| false) {
-                watching.queue.add(key);
             }
         });
         this
@@ -126,7 +132,11 @@ impl StatefulSets {
         let revisions = self.revisions.in_namespace(&key.namespace);
         let revisions = claim::claims(&*set, &selector, revisions);
         claim::settle(&self.client, &*set, &revisions).await?;
+        self.written.ask::<Pod>(&self.client, &key).await?;
         let members = self.pods.claimable(&*set);
+        if !self.written.is_shown(&key, &members) {
+            return Ok(Next::After(SHOWN_WITHIN));
+        }
         let members = members.into_iter().filter(|pod| identity::ordinal(&set, pod).is_some());
         let pods = claim::claims(&*set, &selector, members);
         claim::settle(&self.client, &*set, &pods).await?;
@@ -242,7 +252,9 @@ impl StatefulSets {
         let (name, owner, subject) = (pod.name_any(), set.name_any(), Subject::of(set));
         let params = PostParams::default();
         let created = api.create(&params, pod);
-        match request("create", Key::of(pod), created).await {
+        let created = request("create", Key::of(pod), created).await;
+        self.written.answered(&Key::of(set), &name, &created);
+        match created {
             Ok(_) => {
                 let message = format!("create Pod {name} in StatefulSet {owner} successful");
                 self.recorder.normal(subject, "SuccessfulCreate", message);
@@ -282,12 +294,14 @@ impl StatefulSets {
             .preconditions(Preconditions { uid: pod.uid(), resource_version: None });
         match request("delete", Key::of(pod), api.delete(&name, &params)).await {
             Ok(_) => {
+                self.written.deleted(&Key::of(set), pod);
                 let message = format!("delete Pod {name} in StatefulSet {owner} successful");
                 self.recorder.normal(subject, "SuccessfulDelete", message);
                 Ok(())
             }
             Err(error) if error.code() == Some(404) => Ok(()),
             Err(error) => {
+                self.written.failed(&Key::of(set), &name, &error);
                 let message = format!(
                     "delete Pod {name} in StatefulSet {owner} failed error: {}",
                     error.message()

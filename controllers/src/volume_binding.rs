@@ -95,16 +95,32 @@ impl VolumeBinding {
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
         };
-        let watching = this.clone();
-        sources.claims.on_change(move |before, now| watching.claim_changed(before, now));
-        let watching = this.clone();
-        sources.volumes.on_change(move |before, now| watching.volume_changed(before, now));
-        let watching = this.clone();
-        sources.classes.on_change(move |before, now| {
-            if let Some(class) = now.or(before) {
-                watching.wake_unbound(&class.name_any());
+        let (queue, written) = (this.queue.clone(), this.written_claims.clone());
+        sources.claims.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
+            }
+            queue.add(Work::Claim(key));
+        });
+        let queue = this.queue.clone();
+        sources.claims.on_change(move |before, now| {
+            let claim = now.or(before);
+            let volume = claim.map(|claim| facts::volume_name(claim)).unwrap_or_default();
+            if !volume.is_empty() {
+                queue.add(Work::Volume(Key::new("", volume)));
             }
         });
+        let (queue, written) = (this.queue.clone(), this.written_volumes.clone());
+        sources.volumes.on_key(move |key, gone| {
+            if gone {
+                written.forget(&key);
+            }
+            queue.add(Work::Volume(key));
+        });
+        let watching = this.clone();
+        sources.volumes.on_change(move |before, now| watching.volume_changed(now.or(before)));
+        let watching = this.clone();
+        sources.classes.on_key(move |key, _| watching.wake_unbound(&key.name));
         this
     }
 
@@ -113,33 +129,9 @@ impl VolumeBinding {
         &self.queue
     }
 
-    fn claim_changed(
-        &self,
-        before: Option<&Arc<PersistentVolumeClaim>>,
-        now: Option<&Arc<PersistentVolumeClaim>>,
-    ) {
-        let Some(claim) = now.or(before) else { return };
-        let key = Key::of(&**claim);
-        if now.is_none() {
-            self.written_claims.forget(&key);
-        }
-        let volume = facts::volume_name(claim);
-        if !volume.is_empty() {
-            self.queue.add(Work::Volume(Key::new("", volume)));
-        }
-        self.queue.add(Work::Claim(key));
-    }
-
-    fn volume_changed(
-        &self,
-        before: Option<&Arc<PersistentVolume>>,
-        now: Option<&Arc<PersistentVolume>>,
-    ) {
-        let Some(volume) = now.or(before) else { return };
-        let key = Key::of(&**volume);
-        if now.is_none() {
-            self.written_volumes.forget(&key);
-        }
+    /// Has the claims looked at that a change of a volume may matter to.
+    fn volume_changed(&self, volume: Option<&Arc<PersistentVolume>>) {
+        let Some(volume) = volume else { return };
         match facts::claim_ref(volume) {
             Some(claim) => {
                 let (namespace, name) = (claim.namespace.clone(), claim.name.clone());
@@ -148,7 +140,6 @@ impl VolumeBinding {
             }
             None => self.wake_unbound(&facts::volume_class(volume)),
         }
-        self.queue.add(Work::Volume(key));
     }
 
     /// Claims of a class that may be lucky now.

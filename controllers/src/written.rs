@@ -5,6 +5,8 @@
 //! numbers. So it notes the version it wrote here and decides nothing before the cache has it, or
 //! until that takes so long that something was missed.
 
+mod owned;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -12,9 +14,10 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub(crate) use self::owned::OwnedWrites;
 use crate::informer::Key;
 
-/// After this the cache is believed again.
+/// After this the cache is believed again: something was missed.
 const EXPIRY: Duration = Duration::from_secs(60);
 
 /// The last written version by object.

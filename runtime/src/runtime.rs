@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 use crate::exec::{Exec, ExecError, ExecSpec};
 use crate::host::HostFacts;
 use crate::image::{Image, ImageKind, ImageStore, ImageStoreConfig};
-use crate::sandbox::{Running, Sandboxes};
+use crate::sandbox::{Running, SandboxUsage, Sandboxes};
 use crate::spec::{
     BridgeSpec, ContainerEvent, ContainerSpec, ContainerStatus, Resources, SandboxSpec,
     SandboxStatus,
@@ -275,8 +275,10 @@ impl Runtime {
         self.inner.sandboxes.events()
     }
 
-    /// CPU and memory use of the running containers of a sandbox, by container name.
-    pub async fn usage(&self, sandbox: &str) -> BTreeMap<String, crate::cgroup::Usage> {
-        self.inner.sandboxes.usage(sandbox)
+    /// CPU and memory use of every sandbox that lives, in order of id, and of their running containers.
+    pub async fn usage(&self) -> Vec<SandboxUsage> {
+        let inner = Arc::clone(&self.inner);
+        // Nothing can be said of a runtime that is being shut down.
+        tokio::task::spawn_blocking(move || inner.sandboxes.usage()).await.unwrap_or_default()
     }
 }

@@ -15,6 +15,7 @@ mod remove;
 mod start;
 mod stop;
 mod update;
+mod usage;
 mod view;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,6 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
-use crate::cgroup::{self, Usage};
 use crate::host::HostFacts;
 use crate::runtime::RuntimeConfig;
 use crate::shim::record::SandboxDir;
@@ -34,6 +34,7 @@ use crate::spec::{ContainerEvent, SandboxStatus};
 
 pub(crate) use attach::Running;
 pub use in_use::images_in_use;
+pub use usage::{ContainerUsage, SandboxUsage};
 
 use view::Sandbox;
 
@@ -69,16 +70,6 @@ impl Sandboxes {
     /// State changes from now on.
     pub(crate) fn events(&self) -> broadcast::Receiver<ContainerEvent> {
         self.events.subscribe()
-    }
-
-    /// Use of the running containers.
-    pub(crate) fn usage(&self, id: &str) -> BTreeMap<String, Usage> {
-        let Some(sandbox) = self.get(id) else { return BTreeMap::new() };
-        sandbox
-            .running()
-            .into_iter()
-            .map(|record| (record.status.spec.name, cgroup::usage(&record.cgroup)))
-            .collect()
     }
 
     fn get(&self, id: &str) -> Option<Arc<Sandbox>> {

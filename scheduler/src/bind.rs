@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use serde_json::json;
+use kube::core::{Request, request};
+use kube::{Client, Resource};
+use serde_json::{Value, json};
 
 use crate::pod::PodInfo;
 
@@ -104,8 +105,7 @@ pub(crate) async fn bind(client: &Client, pod: &PodInfo, node: &str) -> Result<(
         },
     };
     let params = PostParams::default();
-    let request =
-        api.create_subresource::<_, serde_json::Value>("binding", &pod.name, &params, &binding);
+    let request = api.create_subresource::<_, Value>("binding", &pod.name, &params, &binding);
     finish("binding", pod, request).await.map(|_| ())
 }
 
@@ -119,7 +119,6 @@ pub(crate) async fn refuse(
     nominated: Option<&str>,
     now: Timestamp,
 ) -> Result<(), BindError> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let mut condition = json!({
         "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
     });
@@ -130,9 +129,7 @@ pub(crate) async fn refuse(
         "metadata": {"uid": &*pod.uid.0},
         "status": {"conditions": [condition], "nominatedNodeName": nominated},
     });
-    let params = PatchParams::default();
-    let patch = Patch::Strategic(patch);
-    finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
+    patch_status(client, pod, patch).await
 }
 
 /// Writes on which node a pod will be, while that is not yet sure; `None` takes it back.
@@ -141,13 +138,11 @@ pub(crate) async fn nominate(
     pod: &PodInfo,
     node: Option<&str>,
 ) -> Result<(), BindError> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
-    let patch = Patch::Strategic(json!({
+    let patch = json!({
         "metadata": {"uid": &*pod.uid.0},
         "status": {"nominatedNodeName": node},
-    }));
-    let params = PatchParams::default();
-    finish("status patch", pod, api.patch_status(&pod.name, &params, &patch)).await.map(|_| ())
+    });
+    patch_status(client, pod, patch).await
 }
 
 /// Takes a pod away to make room: writes the `DisruptionTarget` condition that says so, then deletes
@@ -158,18 +153,16 @@ pub(crate) async fn evict(
     scheduler: &str,
     now: Timestamp,
 ) -> Result<(), BindError> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), &victim.namespace);
     let condition = json!({
         "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
         "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),
         "lastTransitionTime": Time(now),
     });
-    let patch = Patch::Strategic(json!({
+    let patch = json!({
         "metadata": {"uid": &*victim.uid.0},
         "status": {"conditions": [condition]},
-    }));
-    let params = PatchParams::default();
-    finish("status patch", victim, api.patch_status(&victim.name, &params, &patch)).await?;
+    });
+    patch_status(client, victim, patch).await?;
     let params = DeleteParams {
         // Not another pod that took the name.
         preconditions: Some(Preconditions {
@@ -178,7 +171,31 @@ pub(crate) async fn evict(
         }),
         ..DeleteParams::default()
     };
-    finish("deletion", victim, api.delete(&victim.name, &params)).await.map(|_| ())
+    write(client, "deletion", victim, pods(victim).delete(&victim.name, &params)).await
+}
+
+/// Applies a strategic merge patch to a pod's status.
+async fn patch_status(client: &Client, pod: &PodInfo, patch: Value) -> Result<(), BindError> {
+    let (params, patch) = (PatchParams::default(), Patch::Strategic(patch));
+    let request = pods(pod).patch_subresource("status", &pod.name, &params, &patch);
+    write(client, "status patch", pod, request).await
+}
+
+/// Requests for pods of the namespace that `pod` is in.
+fn pods(pod: &PodInfo) -> Request {
+    Request::new(Pod::url_path(&(), Some(&pod.namespace)))
+}
+
+/// Sends a request whose answer, the pod as it is now, nobody reads: the watch tells.
+async fn write(
+    client: &Client,
+    operation: &'static str,
+    pod: &PodInfo,
+    request: Result<http::Request<Vec<u8>>, request::Error>,
+) -> Result<(), BindError> {
+    let answer =
+        async { client.request_text(request.map_err(kube::Error::BuildRequest)?).await.map(drop) };
+    finish(operation, pod, answer).await
 }
 
 /// Waits for the answer to a request that is made for `pod`.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::affinity::{Labels, Namespaces};
+use crate::dynamic_resources::Devices;
 use crate::node::{NodeInfo, Offer};
 use crate::pod::{PodInfo, PodUid};
 use crate::volumes::Volumes;
@@ -48,6 +49,7 @@ pub struct Cache {
     images: HashMap<String, usize>,
     zones: Zones,
     volumes: Volumes,
+    devices: Devices,
     /// The last generation a node was given.
     generation: u64,
 }
@@ -136,6 +138,7 @@ impl Cache {
         self.nominated.insert(pod, node);
         if let Some(at) = self.position(node) {
             self.nodes[at].nominated += 1;
+            self.touch(at);
         }
     }
 
@@ -144,6 +147,7 @@ impl Cache {
         let Some(node) = self.nominated.remove(uid) else { return false };
         if let Some(at) = self.position(&node) {
             self.nodes[at].nominated = self.nominated.on(&node).count();
+            self.touch(at);
         }
         true
     }
@@ -182,6 +186,17 @@ impl Cache {
         &mut self.volumes
     }
 
+    /// What is known of devices and claims to them.
+    #[must_use]
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The same, to be changed.
+    pub fn devices_mut(&mut self) -> &mut Devices {
+        &mut self.devices
+    }
+
     /// Marks the classes of pods that `matches`, for [`NodeInfo::count`].
     #[must_use]
     pub fn select(&self, matches: impl Fn(&Class) -> bool) -> Vec<bool> {
@@ -216,6 +231,12 @@ impl Cache {
         if self.is_assumed(uid) {
             self.remove_pod(uid);
         }
+    }
+
+    /// The newest state of a pod that is on a node, and the node.
+    #[must_use]
+    pub fn placed(&self, uid: &PodUid) -> Option<(&Arc<PodInfo>, &Arc<str>)> {
+        self.pods.get(uid).map(|placed| (&placed.pod, &placed.node))
     }
 
     /// Whether a pod is on a node, assumed or seen.

@@ -4,12 +4,13 @@
 //! - *waiting* in the queue → popped when active and a binding slot is free;
 //! - *assumed* on a node: permission, pre-binding and binding are under way ([`place`]) → seen bound
 //!   (the watch), or one of them failed: forgotten and back in the queue with back-off;
-//! - *refused*: condition and event written, waiting for a change that helps ([`hear`]).
+//! - *refused*: condition and event written, waiting for a change that helps ([`hear`]), or for room
+//!   that is being made for it ([`preempt`]).
 //!
 //! A restart loses nothing: everything is read again from the API, and an assumption that was never
 //! bound was never there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::Client;
@@ -30,13 +31,17 @@ use crate::queue::{Delays, Queue};
 use crate::volumes::objects::Kind;
 use crate::watch;
 
+mod devices;
 mod hear;
 mod place;
 mod preempt;
 
 use place::Bound;
+use preempt::Unmoved;
 
 const HEARD: usize = 1024;
+/// Victims that are being taken away at once.
+const EVICTIONS: usize = 64;
 
 /// Which lists have been heard.
 #[derive(Debug, Default, Clone, Copy)]
@@ -47,6 +52,8 @@ struct Listed {
     budgets: bool,
     /// The kinds that have to do with volumes.
     stored: [bool; Kind::COUNT],
+    /// Claims, classes and devices.
+    devices: [bool; 3],
 }
 
 struct Cycle {
@@ -62,6 +69,13 @@ struct Cycle {
     shutdown: CancellationToken,
     slots: Arc<Semaphore>,
     bound: mpsc::Sender<Bound>,
+    /// Turns to take victims away.
+    evictions: Arc<Semaphore>,
+    unmoved: mpsc::Sender<Unmoved>,
+    /// Pods that are being evicted and that no watch event has shown on their way out yet.
+    leaving: HashSet<PodUid>,
+    /// Pods that may not wait for a node yet: a ResourceClaim that they use is not there.
+    gated: HashMap<PodUid, Arc<PodInfo>>,
     /// Ends what is waited for before a pod is bound, if the pod goes away meanwhile.
     patient: HashMap<PodUid, CancellationToken>,
     /// Nothing is decided before all lists have been heard: a node that is not known yet must not
@@ -77,9 +91,10 @@ pub(crate) async fn run(
 ) {
     let tracker = TaskTracker::new();
     let (heard_tx, mut heard) = mpsc::channel(HEARD);
-    watch::start(&client, &tracker, &shutdown, &heard_tx);
+    watch::start(&client, frameworks.names(), &tracker, &shutdown, &heard_tx);
     drop(heard_tx);
     let (bound_tx, mut bound) = mpsc::channel(config.parallel_binds);
+    let (unmoved_tx, mut unmoved) = mpsc::channel(EVICTIONS);
     let drain = config.drain;
     let delays = Delays {
         first: config.first_backoff,
@@ -96,6 +111,10 @@ pub(crate) async fn run(
         tracker: tracker.clone(),
         shutdown: shutdown.clone(),
         bound: bound_tx,
+        evictions: Arc::new(Semaphore::new(EVICTIONS)),
+        unmoved: unmoved_tx,
+        leaving: HashSet::new(),
+        gated: HashMap::new(),
         patient: HashMap::new(),
         listed: Listed::default(),
         frameworks,
@@ -114,6 +133,7 @@ pub(crate) async fn run(
                 None => break,
             },
             Some(ended) = bound.recv() => cycle.end(ended),
+            Some(victim) = unmoved.recv() => cycle.stays(victim),
             () = sleep_until(next_tick.unwrap_or_else(Instant::now)), if next_tick.is_some() => {
                 cycle.queue.tick(Instant::now());
             }
@@ -127,6 +147,7 @@ pub(crate) async fn run(
     // Bindings under way go on: the decision stands. The recorder goes with the cycle, which ends
     // the event task once it has written what it holds.
     heard.close();
+    unmoved.close();
     drop(cycle);
     tracker.close();
     if timeout(drain, async { while bound.recv().await.is_some() {} }).await.is_err()
@@ -139,8 +160,9 @@ pub(crate) async fn run(
 
 impl Cycle {
     fn is_ready(&self) -> bool {
-        let Listed { pods, nodes, namespaces, budgets, stored } = self.listed;
-        let listed = pods && nodes && namespaces && budgets && stored.iter().all(|kind| *kind);
+        let Listed { pods, nodes, namespaces, budgets, stored, devices } = self.listed;
+        let mut kinds = stored.iter().chain(&devices);
+        let listed = pods && nodes && namespaces && budgets && kinds.all(|kind| *kind);
         listed && self.queue.is_ready()
     }
 

@@ -103,6 +103,15 @@ pub fn decide(
     Ok(found[chosen].0.name.clone())
 }
 
+/// Whether one node can run `pod` as it is now, with the room left that is kept there for others.
+#[must_use]
+pub fn fits(framework: &Framework, cache: &Cache, pod: &PodInfo, node: &NodeInfo) -> bool {
+    node.offer.as_ref().is_some_and(|offer| {
+        filters::admit(framework, cache, pod).is_ok()
+            && Filters::prepare(framework, cache, pod).ask_nominated(cache, node, offer).is_ok()
+    })
+}
+
 /// One decision under way.
 struct Search<'a, 'm> {
     framework: &'a Framework,

@@ -23,8 +23,28 @@ pub struct Diagnosis {
     pub openable: Vec<usize>,
     /// The filters that refused a node.
     pub refused_by: FilterSet,
+    /// What a post-filter that makes no room had to say.
+    pub remark: Option<Remark>,
     /// What was said of all nodes alike, before the first was asked.
     pub outright: Option<Box<str>>,
+}
+
+/// What a post-filter says that makes no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remark {
+    /// Nothing it can do helps.
+    StillNot,
+    /// Devices of a claim are being given back.
+    Deallocated,
+}
+
+impl Remark {
+    fn text(self) -> &'static str {
+        match self {
+            Self::StillNot => "still not schedulable",
+            Self::Deallocated => "deallocation of ResourceClaim completed",
+        }
+    }
 }
 
 /// What preemption has to say about a pod that found no node.
@@ -74,7 +94,8 @@ impl Diagnosis {
         if matches!(self.preemption, Some(Preemption::Helps | Preemption::Off)) {
             return verdict;
         }
-        format!("{verdict} preemption: {}", self.preemption())
+        let remark = self.remark.map(|remark| format!("{}, ", remark.text())).unwrap_or_default();
+        format!("{verdict} {remark}preemption: {}", self.preemption())
     }
 
     fn preemption(&self) -> String {
@@ -125,6 +146,18 @@ mod tests {
 
         assert_eq!(Diagnosis::default().message(), "no nodes available to schedule pods");
     }
+
+    #[test]
+    fn others_say_their_part_before_preemption() {
+        let mut d = Diagnosis { nodes: 2, remark: Some(Remark::StillNot), ..Diagnosis::default() };
+        d.count(12, &Rejection::unresolvable("cannot allocate all claims"), 2);
+        assert_eq!(
+            d.message(),
+            "0/2 nodes are available: 2 cannot allocate all claims. still not schedulable, \
+             preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+        );
+    }
+
     #[test]
     fn what_holds_for_all_nodes_is_said_once() {
         let mut d = Diagnosis { nodes: 2, ..Diagnosis::default() };

@@ -47,6 +47,13 @@ impl<'a> Filters<'a> {
         Self { pod, asked }
     }
 
+    /// Whether no filter looks at anything but pod and node: then a verdict holds as long as the node
+    /// stays as it is.
+    #[must_use]
+    pub fn are_plain(&self) -> bool {
+        self.asked.iter().all(|(_, ask)| matches!(ask, Ask::Plain(_)))
+    }
+
     /// Whether the node can run the pod.
     ///
     /// # Errors
@@ -112,7 +119,7 @@ impl<'a> Filters<'a> {
         };
         let others: Vec<&Arc<PodInfo>> = cache.nominated(&node.name).filter(before).collect();
         if !others.is_empty() {
-            let mut full = node.clone();
+            let mut full = node.draft();
             for other in &others {
                 full.add(other);
                 self.add(other, offer);

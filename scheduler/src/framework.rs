@@ -26,6 +26,8 @@
 mod assemble;
 pub mod points;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -39,7 +41,9 @@ pub use points::{
 pub use registry::{Maker, Parts, Registry};
 pub use waiting::{Verdict, Waiting};
 
+use crate::cache::Cache;
 use crate::configuration::{Problem, Profile};
+use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
 /// Highest score a plugin gives a node, before its weight.
@@ -93,12 +97,30 @@ pub enum Change {
     Volume,
     /// A storage class appeared or changed.
     StorageClass,
+    /// A ResourceClaim appeared or changed, or gave its devices back.
+    ResourceClaim,
+    /// A device class appeared or changed.
+    DeviceClass,
+    /// The devices of a node changed.
+    ResourceSlice,
     /// What a node or a driver says about its volumes changed, or a volume was detached.
     VolumeLimits,
 }
 
+impl Change {
+    /// Whether a volume may have come within reach of a pod: bound to its claim, or made anew where the
+    /// pod can be.
+    #[must_use]
+    pub fn is_of_reach(self) -> bool {
+        matches!(
+            self,
+            Self::NodeAdded | Self::NodeLabels | Self::Claim | Self::Volume | Self::StorageClass
+        )
+    }
+}
+
 /// A set of filters, one bit per position in [`Framework::filters`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilterSet(u32);
 
 impl FilterSet {
@@ -187,10 +209,45 @@ impl Framework {
                 .any(|(at, filter)| refused_by.contains(at) && filter.helped_by(change))
     }
 
+    /// Whether a pod that was refused by `refused_by` may find room now that another has left `node`: it
+    /// may fit there, or, if it `may_preempt`, without the pods that matter less than it.
+    #[must_use]
+    pub fn helps_that_left(
+        &self,
+        node: &NodeInfo,
+        pod: &PodInfo,
+        refused_by: FilterSet,
+        may_preempt: bool,
+    ) -> bool {
+        // Without a Node object nobody fits there, but pods elsewhere may feel it.
+        let Some(offer) = node.offer.as_ref().filter(|_| !refused_by.is_empty()) else {
+            return true;
+        };
+        let opens = |node: &NodeInfo| {
+            let mut filters = self.filters.iter().enumerate();
+            filters.any(|(at, filter)| {
+                refused_by.contains(at)
+                    && filter.helped_by(Change::PodRemoved)
+                    && filter.opens(pod, node, offer)
+            })
+        };
+        let lesser = |other: &&Arc<PodInfo>| other.demands.priority < pod.demands.priority;
+        let preempts = may_preempt && !pod.demands.never_preempts;
+        if opens(node) {
+            return true;
+        }
+        if !preempts || !node.residents.iter().any(|other| lesser(&other)) {
+            return false;
+        }
+        let mut without = node.draft();
+        node.residents.iter().filter(lesser).for_each(|other| without.remove(other));
+        opens(&without)
+    }
+
     /// Whether a pod may wait for a node.
     #[must_use]
-    pub fn admits(&self, pod: &PodInfo) -> bool {
-        self.pre_enqueues.iter().all(|plugin| plugin.pre_enqueue(pod))
+    pub fn admits(&self, pod: &PodInfo, cache: &Cache) -> bool {
+        self.pre_enqueues.iter().all(|plugin| plugin.pre_enqueue(pod, cache))
     }
 }
 

@@ -6,7 +6,7 @@
 //! subresource. Nothing is polled.
 //!
 //! ```text
-//! watch (pods, nodes, volumes) ──► cycle (one task owns cache and queue)
+//! watch (pods, nodes, volumes, devices) ──► cycle (one task owns cache and queue)
 //!                           │  pop a pod → decide (pure) → assume on the node → reserve, permit
 //!                           ├─► wait for permission, pre-bind (until the pod's claims are bound), then
 //!                           ├─► bind (bounded, concurrent) ──► outcome back to cycle
@@ -39,6 +39,7 @@ pub mod configuration;
 mod cycle;
 pub mod decide;
 pub mod diagnosis;
+pub mod dynamic_resources;
 mod events;
 pub mod filters;
 pub mod framework;

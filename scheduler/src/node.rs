@@ -90,6 +90,25 @@ impl NodeInfo {
         Self { name, ..Self::default() }
     }
 
+    /// A copy to try changes on. What the node offers is not in it: filters are told that beside it.
+    #[must_use]
+    pub fn draft(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            generation: self.generation,
+            nominated: self.nominated,
+            offer: None,
+            requested: self.requested.clone(),
+            scored: self.scored.clone(),
+            pods: self.pods,
+            residents: self.residents.clone(),
+            classes: self.classes.clone(),
+            host_ports: self.host_ports.clone(),
+            groups: self.groups.clone(),
+            zone: self.zone,
+        }
+    }
+
     /// Counts a pod in.
     pub fn add(&mut self, pod: &Arc<PodInfo>) {
         self.requested.add(&pod.demands.requests);

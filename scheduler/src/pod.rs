@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{NodeSelector, Pod, PreferredSchedulingTerm, Toleration};
 
 use crate::affinity::{Labels, Namespaces, PodAffinity};
+use crate::dynamic_resources::{self, Named};
 use crate::resources::{Resources, pod_requests};
 use crate::spread::Constraint;
 use crate::volumes::{self, Claim, Disk};
@@ -55,6 +56,8 @@ pub struct Demands {
     pub priority: i32,
     /// `spec.preemptionPolicy` is `Never`.
     pub never_preempts: bool,
+    /// The claims behind `spec.resourceClaims`.
+    pub resource_claims: Box<[Named]>,
     /// Names of `spec.schedulingGates`: while there is one, the pod is not tried.
     pub gates: Vec<String>,
 }
@@ -145,6 +148,7 @@ impl PodInfo {
                 spread: Constraint::read_all(pod),
                 priority: spec.priority.unwrap_or(0),
                 never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
+                resource_claims: dynamic_resources::named(pod),
                 gates: spec.scheduling_gates.iter().flatten().map(|g| g.name.clone()).collect(),
             },
         })

@@ -8,6 +8,7 @@
 //! Source: <https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/>.
 
 mod budget;
+mod memo;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use budget::{Budget, Budgets};
+use memo::Memo;
+pub use memo::Memos;
 
 use crate::cache::Cache;
 use crate::configuration::PreemptionArguments;
@@ -41,35 +44,82 @@ pub struct Victims {
 pub type Reasons = BTreeMap<String, usize>;
 
 /// Looks for room on the nodes that fewer pods could open. `candidates` says how many choices are
-/// enough to take the best of.
+/// enough to take the best of; if all of them break budgets, it is looked further. `memos` saves trying
+/// again what was tried for a pod like this one.
 ///
 /// # Errors
 /// For every reason how many nodes gave it.
-pub fn preempt(attempt: &Attempt<'_>, candidates: PreemptionArguments) -> Result<Victims, Reasons> {
+pub fn preempt(
+    attempt: &Attempt<'_>,
+    candidates: PreemptionArguments,
+    memos: &mut Memos,
+) -> Result<Victims, Reasons> {
     const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
     let Attempt { framework, cache, budgets, pod, openable: positions } = *attempt;
     if cache.lowest_priority().is_none_or(|lowest| lowest >= pod.demands.priority) {
         return Err(Reasons::from([(NO_VICTIMS.to_owned(), positions.len())]));
     }
     let mut filters = Filters::prepare(framework, cache, pod);
-    let wanted = (cache.nodes().len() * candidates.percentage / 100).max(candidates.absolute);
-    let (mut found, mut reasons) = (Vec::new(), Reasons::new());
+    let mut of_this_pod = Memo::default();
+    let (plain, memo) = if filters.are_plain() {
+        (true, memos.of(pod, budgets.generation(), cache.nodes().len()))
+    } else {
+        (false, &mut of_this_pod)
+    };
+    // Where room is kept for the pod itself, it is another question than for the others of its kind.
+    let own = cache.nomination(&pod.uid).and_then(|node| cache.position(node));
+    let wanted = (positions.len() * candidates.percentage / 100).max(candidates.absolute);
+    let (mut found, mut unbroken, mut refused) = (0, false, Vec::new());
+    let mut best: Option<(Harm, usize)> = None;
     // Not always the same nodes: where the pod's own uid points to.
     let start = pod.uid.0.bytes().fold(0usize, |sum, b| sum.wrapping_mul(31) + usize::from(b));
     for n in 0..positions.len() {
         let at = positions[(start % positions.len() + n) % positions.len()];
         let node = &cache.nodes()[at];
         let Some(offer) = &node.offer else { continue };
-        match select(&mut filters, cache, pod, node, offer, budgets) {
-            Ok(victims) => found.push(victims),
-            Err(why) if why.is_empty() => *reasons.entry(NO_VICTIMS.to_owned()).or_default() += 1,
-            Err(why) => why.into_iter().for_each(|why| *reasons.entry(why).or_default() += 1),
+        let generation = (plain && own != Some(at)).then_some(node.generation);
+        let ask = || select(&mut filters, cache, pod, node, offer, budgets).map(|it| it.harm());
+        match memo.cost(at, generation, ask) {
+            Ok(harm) => {
+                found += 1;
+                unbroken |= harm.violations == 0;
+                if best.is_none_or(|(least, _)| harm < least) {
+                    best = Some((harm, at));
+                }
+            }
+            Err(number) => {
+                if refused.len() <= number {
+                    refused.resize(number + 1, 0);
+                }
+                refused[number] += 1;
+            }
         }
-        if found.len() >= wanted {
+        if found >= wanted && unbroken {
             break;
         }
     }
-    found.into_iter().min_by_key(harm).ok_or(reasons)
+    let chosen = best.map(|(_, at)| &cache.nodes()[at]);
+    if let Some((node, offer)) = chosen.and_then(|node| Some((node, node.offer.as_ref()?)))
+        && let Ok(victims) = select(&mut filters, cache, pod, node, offer, budgets)
+    {
+        return Ok(victims);
+    }
+    let mut reasons = Reasons::new();
+    for (number, nodes) in refused.into_iter().enumerate().filter(|(_, nodes)| *nodes > 0) {
+        match memo.reasons(number) {
+            [] => *reasons.entry(NO_VICTIMS.to_owned()).or_default() += nodes,
+            all => all.iter().for_each(|why| *reasons.entry(why.clone()).or_default() += nodes),
+        }
+    }
+    Err(reasons)
+}
+
+/// Whether pods that matter less than `pod` are about to leave a node.
+#[must_use]
+pub fn is_awaiting(pod: &PodInfo, node: &NodeInfo) -> bool {
+    let leaves =
+        |other: &Arc<PodInfo>| other.deleting && other.demands.priority < pod.demands.priority;
+    node.residents.iter().any(leaves)
 }
 
 /// The victims on one node, or why there are none: the reasons of the filter that still refuses, or
@@ -88,7 +138,7 @@ fn select(
         return Err(Vec::new());
     }
     lower.sort_by_key(|pod| (Reverse(pod.demands.priority), pod.created, pod.uid.clone()));
-    let mut rest = node.clone();
+    let mut rest = node.draft();
     for victim in &lower {
         rest.remove(victim);
         filters.remove(victim, offer);
@@ -121,20 +171,35 @@ fn select(
     Ok(Victims { node: node.name.clone(), pods: victims, violations })
 }
 
-/// What a choice costs, compared in this order: broken budgets, the highest priority lost, the sum
-/// of priorities lost, the number of pods, and how long the most important of them have been there
-/// (the youngest go first).
-fn harm(victims: &Victims) -> (usize, i32, i64, usize, Reverse<Timestamp>) {
-    let highest = victims.pods.iter().map(|pod| pod.demands.priority).max().unwrap_or(i32::MIN);
-    // Every pod counts, those of negative priority too.
-    let weight = |pod: &Arc<PodInfo>| i64::from(pod.demands.priority) - i64::from(i32::MIN) + 1;
-    let oldest = victims
-        .pods
-        .iter()
-        .filter(|pod| pod.demands.priority == highest)
-        .map(|pod| pod.created)
-        .min()
-        .unwrap_or(Timestamp::MAX);
-    let sum = victims.pods.iter().map(weight).sum();
-    (victims.violations, highest, sum, victims.pods.len(), Reverse(oldest))
+/// What a choice costs. Compared in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Harm {
+    /// Broken budgets.
+    violations: usize,
+    /// The highest priority lost.
+    highest: i32,
+    /// The sum of priorities lost, each counted from the lowest there is.
+    sum: i64,
+    /// Pods lost.
+    pods: usize,
+    /// How long the most important of them have been there: the youngest go first.
+    since: Reverse<Timestamp>,
+}
+
+impl Victims {
+    fn harm(&self) -> Harm {
+        let pods = &self.pods;
+        let highest = pods.iter().map(|pod| pod.demands.priority).max().unwrap_or(i32::MIN);
+        // Every pod counts, those of negative priority too.
+        let weight = |pod: &Arc<PodInfo>| i64::from(pod.demands.priority) - i64::from(i32::MIN) + 1;
+        let most_important = pods.iter().filter(|pod| pod.demands.priority == highest);
+        let oldest = most_important.map(|pod| pod.created).min().unwrap_or(Timestamp::MAX);
+        Harm {
+            violations: self.violations,
+            highest,
+            sum: pods.iter().map(weight).sum(),
+            pods: pods.len(),
+            since: Reverse(oldest),
+        }
+    }
 }

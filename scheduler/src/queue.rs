@@ -3,19 +3,23 @@
 //! A pod is in one of three places:
 //! - **active**: to be tried next, in the order of the queue sort plugin.
 //! - **back-off**: tried without success (or its binding failed) and not to be tried again before a
-//!   delay that doubles with every attempt ([`Delays`]).
+//!   delay that doubles with every attempt ([`Delays`]). Those that a change may have helped are tried
+//!   earlier, in the order of active ones, if nobody is active: the delay is for others to go first.
 //! - **unschedulable**: refused by filters; woken by a [`Change`] that those filters say can help,
-//!   or after [`Delays::unschedulable`].
+//!   or after [`Delays::unschedulable`]. Some of them expect room on a node, where pods are leaving for
+//!   them: they are not woken by pods that leave elsewhere for others.
+//!
+//! A change is held against everything that pods were refused by, and only then against pods.
 //!
 //! Time is an argument, so that tests own the clock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::framework::{Change, FilterSet, Frameworks, QueueSort};
+use crate::framework::{Change, FilterSet, Framework, Frameworks, QueueSort};
 use crate::pod::{PodInfo, PodUid};
 
 /// Order among active pods: as the plugin says, then by uid to be total.
@@ -38,16 +42,51 @@ impl Delays {
     }
 }
 
+/// Which of the refused pods a change may wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All of them.
+    All,
+    /// All but those that expect room.
+    NotExpecting,
+}
+
+/// A refused pod that a change may wake.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// The pod.
+    pub pod: &'a PodInfo,
+    /// The plugins of its profile.
+    pub framework: &'a Framework,
+    /// Those of their filters that refused a node.
+    pub by: FilterSet,
+    /// Whether it expects room.
+    pub expecting: bool,
+}
+
+/// What refused a pod: pods with equal refusals are helped by the same changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Refusal {
+    /// Whose filters they are.
+    scheduler: String,
+    by: FilterSet,
+    expecting: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Active,
     Backoff {
         until: Instant,
+        /// It may be tried earlier if nobody is active.
+        early: bool,
     },
     Unschedulable {
-        refused_by: FilterSet,
+        refusal: Refusal,
         since: Instant,
         retry_at: Instant,
+        /// The node where it expects room.
+        room: Option<Arc<str>>,
     },
     /// Handed out by [`Queue::pop`] and not yet returned.
     InFlight,
@@ -67,9 +106,13 @@ pub struct Queue {
     delays: Delays,
     pods: HashMap<PodUid, Waiting>,
     active: BTreeSet<Rank>,
-    unschedulable: HashSet<PodUid>,
+    /// The pods in back-off that may be tried early.
+    early: BTreeSet<Rank>,
+    unschedulable: BTreeMap<Refusal, BTreeSet<PodUid>>,
+    /// The pods that expect room, by node.
+    expecting: BTreeSet<(Arc<str>, PodUid)>,
     /// Deadlines of the pods in back-off and unschedulable.
-    timers: BTreeMap<(Instant, PodUid), ()>,
+    timers: BTreeSet<(Instant, PodUid)>,
 }
 
 impl Queue {
@@ -81,8 +124,10 @@ impl Queue {
             delays,
             pods: HashMap::new(),
             active: BTreeSet::new(),
-            unschedulable: HashSet::new(),
-            timers: BTreeMap::new(),
+            early: BTreeSet::new(),
+            unschedulable: BTreeMap::new(),
+            expecting: BTreeSet::new(),
+            timers: BTreeSet::new(),
         }
     }
 
@@ -100,11 +145,14 @@ impl Queue {
         let changed = waiting.pod.demands != pod.demands;
         let before = std::mem::replace(&mut waiting.rank, rank.clone());
         waiting.pod = pod.clone();
-        let place = waiting.place.clone();
-        match place {
+        match &waiting.place {
             Place::Active => {
                 self.active.remove(&before);
                 self.active.insert(rank);
+            }
+            Place::Backoff { early: true, .. } => {
+                self.early.remove(&before);
+                self.early.insert(rank);
             }
             Place::Unschedulable { .. } if changed => self.move_to(&pod.uid, Place::Active),
             _ => {}
@@ -131,71 +179,105 @@ impl Queue {
     /// Whether a pod can be popped.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.active.is_empty()
+        !self.active.is_empty() || !self.early.is_empty()
     }
 
     /// Makes a refused pod active at once.
     pub fn activate(&mut self, uid: &PodUid) {
-        if self.unschedulable.contains(uid) {
+        if self.is_refused(uid) {
             self.move_to(uid, Place::Active);
         }
     }
 
-    /// Takes the next pod to try.
+    /// Takes the next pod to try: an active one, else one in back-off.
     pub fn pop(&mut self) -> Option<Arc<PodInfo>> {
-        let (_, uid) = self.active.first()?.clone();
+        let (_, uid) = self.active.first().or_else(|| self.early.first())?.clone();
         self.move_to(&uid, Place::InFlight);
         let waiting = self.pods.get_mut(&uid)?;
         waiting.attempts += 1;
         Some(waiting.pod.clone())
     }
 
-    /// A popped pod found no node.
-    pub fn refused(&mut self, uid: &PodUid, refused_by: FilterSet, now: Instant) {
+    /// A popped pod found no node. `room` is the node where it expects room.
+    pub fn refused(
+        &mut self,
+        uid: &PodUid,
+        refused_by: FilterSet,
+        room: Option<Arc<str>>,
+        now: Instant,
+    ) {
+        let Some(waiting) = self.pods.get(uid) else { return };
+        let refusal = Refusal {
+            scheduler: waiting.pod.scheduler_name.clone(),
+            by: refused_by,
+            expecting: room.is_some(),
+        };
         let retry_at = now + self.delays.unschedulable;
-        self.move_to(uid, Place::Unschedulable { refused_by, since: now, retry_at });
+        self.move_to(uid, Place::Unschedulable { refusal, since: now, retry_at, room });
     }
 
     /// A popped pod found a node and the binding failed.
     pub fn failed(&mut self, uid: &PodUid, now: Instant) {
         if let Some(waiting) = self.pods.get(uid) {
             let until = now + self.delays.backoff(waiting.attempts);
-            self.move_to(uid, Place::Backoff { until });
+            self.move_to(uid, Place::Backoff { until, early: false });
         }
     }
 
-    /// Something in the cluster changed: wakes the refused pods it may help, if it `concerns` them.
-    /// Those still within their back-off wait it out first.
+    /// What a refused pod waits for will not come: it is tried again after its back-off.
+    pub fn retry(&mut self, uid: &PodUid, now: Instant) {
+        if self.is_refused(uid) {
+            self.failed(uid, now);
+        }
+    }
+
+    /// The pods that expect room on a node, the most important first.
+    #[must_use]
+    pub fn expecting(&self, node: &Arc<str>) -> Vec<Arc<PodInfo>> {
+        let first = (node.clone(), PodUid("".into()));
+        let there = self.expecting.range(first..).take_while(|(on, _)| on == node);
+        let mut pods: Vec<&Waiting> = there.filter_map(|(_, uid)| self.pods.get(uid)).collect();
+        pods.sort_by_key(|waiting| &waiting.rank);
+        pods.into_iter().map(|waiting| waiting.pod.clone()).collect()
+    }
+
+    /// Something in the cluster changed: wakes the refused pods it may help, if it `concerns` them. Those
+    /// still within their back-off wait it out first, or until nobody else is active.
     pub fn wake(
         &mut self,
         frameworks: &Frameworks,
         change: Change,
+        among: Among,
         now: Instant,
-        concerns: impl Fn(&PodInfo) -> bool,
+        concerns: impl Fn(Refused<'_>) -> bool,
     ) {
-        let helped: Vec<(PodUid, Instant)> = self
-            .unschedulable
-            .iter()
-            .filter_map(|uid| {
-                let waiting = self.pods.get(uid)?;
-                let Place::Unschedulable { refused_by, since, .. } = waiting.place else {
-                    return None;
-                };
-                // A scheduler that is no more has no pods here.
-                let framework = frameworks.of(&waiting.pod.scheduler_name)?;
-                (framework.helps(change, refused_by) && concerns(&waiting.pod))
-                    .then(|| (uid.clone(), since + self.delays.backoff(waiting.attempts)))
-            })
-            .collect();
-        for (uid, until) in helped {
-            let place = if until <= now { Place::Active } else { Place::Backoff { until } };
-            self.move_to(&uid, place);
+        let mut helped: Vec<(PodUid, Instant, bool)> = Vec::new();
+        for (refusal, uids) in &self.unschedulable {
+            // A scheduler that is no more has no pods here.
+            let Some(framework) = frameworks.of(&refusal.scheduler) else { continue };
+            let Refusal { by, expecting, .. } = *refusal;
+            if !framework.helps(change, by) || (expecting && among == Among::NotExpecting) {
+                continue;
+            }
+            for waiting in uids.iter().filter_map(|uid| self.pods.get(uid)) {
+                if let Place::Unschedulable { since, .. } = &waiting.place
+                    && concerns(Refused { pod: &waiting.pod, framework, by, expecting })
+                {
+                    let until = *since + self.delays.backoff(waiting.attempts);
+                    // What no filter refused, everything wakes, its like included: it has to wait.
+                    helped.push((waiting.pod.uid.clone(), until, !by.is_empty()));
+                }
+            }
+        }
+        for (uid, until, early) in helped {
+            let waits = until > now;
+            self.move_to(&uid, if waits { Place::Backoff { until, early } } else { Place::Active });
         }
     }
 
     /// Makes the pods active whose time has come.
     pub fn tick(&mut self, now: Instant) {
-        while let Some(((due, uid), ())) = self.timers.first_key_value()
+        while let Some((due, uid)) = self.timers.first()
             && *due <= now
         {
             let uid = uid.clone();
@@ -206,36 +288,61 @@ impl Queue {
     /// When [`Queue::tick`] has something to do.
     #[must_use]
     pub fn next_tick(&self) -> Option<Instant> {
-        self.timers.first_key_value().map(|((due, _), ())| *due)
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    fn is_refused(&self, uid: &PodUid) -> bool {
+        let waiting = self.pods.get(uid);
+        waiting.is_some_and(|waiting| matches!(waiting.place, Place::Unschedulable { .. }))
     }
 
     fn move_to(&mut self, uid: &PodUid, place: Place) {
         self.leave_place(uid);
         let Some(waiting) = self.pods.get_mut(uid) else { return };
-        if matches!(place, Place::Unschedulable { .. }) {
-            self.unschedulable.insert(uid.clone());
-        }
         match &place {
             Place::Active => {
                 self.active.insert(waiting.rank.clone());
             }
-            Place::Backoff { until: due } | Place::Unschedulable { retry_at: due, .. } => {
-                self.timers.insert((*due, uid.clone()), ());
+            Place::Backoff { until, early } => {
+                self.timers.insert((*until, uid.clone()));
+                if *early {
+                    self.early.insert(waiting.rank.clone());
+                }
+            }
+            Place::Unschedulable { refusal, retry_at, room, .. } => {
+                self.timers.insert((*retry_at, uid.clone()));
+                if let Some(node) = room {
+                    self.expecting.insert((node.clone(), uid.clone()));
+                }
+                self.unschedulable.entry(refusal.clone()).or_default().insert(uid.clone());
             }
             Place::InFlight => {}
         }
         waiting.place = place;
     }
 
+    /// Takes the pod out of everything that lists it; it is in flight then.
     fn leave_place(&mut self, uid: &PodUid) {
-        let Some(waiting) = self.pods.get(uid) else { return };
-        self.unschedulable.remove(uid);
-        match &waiting.place {
+        let Some(waiting) = self.pods.get_mut(uid) else { return };
+        match std::mem::replace(&mut waiting.place, Place::InFlight) {
             Place::Active => {
                 self.active.remove(&waiting.rank);
             }
-            Place::Backoff { until: due } | Place::Unschedulable { retry_at: due, .. } => {
-                self.timers.remove(&(*due, uid.clone()));
+            Place::Backoff { until, .. } => {
+                self.timers.remove(&(until, uid.clone()));
+                self.early.remove(&waiting.rank);
+            }
+            Place::Unschedulable { refusal, retry_at, room, .. } => {
+                self.timers.remove(&(retry_at, uid.clone()));
+                if let Some(node) = room {
+                    self.expecting.remove(&(node, uid.clone()));
+                }
+                if let Some(uids) = self.unschedulable.get_mut(&refusal) {
+                    uids.remove(uid);
+                    if uids.is_empty() {
+                        self.unschedulable.remove(&refusal);
+                    }
+                }
             }
             Place::InFlight => {}
         }
@@ -243,131 +350,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn pod(uid: &str, priority: i32, created: &str) -> Arc<PodInfo> {
-        let pod = serde_json::from_value(json!({
-            "metadata": {"name": uid, "namespace": "n", "uid": uid, "creationTimestamp": created},
-            "spec": {"containers": [], "priority": priority,
-                "schedulerName": "default-scheduler"}}))
-        .unwrap();
-        Arc::new(PodInfo::read(&pod).unwrap())
-    }
-
-    fn queue() -> Queue {
-        let delays = Delays {
-            first: Duration::from_secs(1),
-            longest: Duration::from_secs(10),
-            unschedulable: Duration::from_secs(300),
-        };
-        Queue::new(Arc::new(crate::plugins::PrioritySort), delays)
-    }
-
-    fn fit() -> FilterSet {
-        let mut set = FilterSet::default();
-        let framework = crate::framework::Framework::default();
-        let fit = framework.filters.iter().position(|f| f.name() == "NodeResourcesFit");
-        set.insert(fit.unwrap());
-        set
-    }
-
-    const EARLY: &str = "2026-01-01T00:00:00Z";
-    const LATE: &str = "2026-01-01T00:00:09Z";
-
-    fn pop(queue: &mut Queue) -> Option<String> {
-        queue.pop().map(|p| p.name.clone())
-    }
-
-    #[test]
-    fn priority_then_age() {
-        let mut q = queue();
-        q.upsert(pod("late", 0, LATE));
-        q.upsert(pod("early", 0, EARLY));
-        q.upsert(pod("urgent", 9, LATE));
-        assert_eq!(pop(&mut q).as_deref(), Some("urgent"));
-        assert_eq!(pop(&mut q).as_deref(), Some("early"));
-        assert_eq!(pop(&mut q).as_deref(), Some("late"));
-        assert!(!q.is_ready());
-    }
-
-    #[test]
-    fn refused_pods_wake_on_changes_that_help_and_not_before_their_backoff() {
-        let (mut q, framework, now) = (queue(), Frameworks::default(), Instant::now());
-        q.upsert(pod("p", 0, EARLY));
-        let uid = q.pop().unwrap().uid.clone();
-        q.refused(&uid, fit(), now);
-        q.wake(&framework, Change::NodeLabels, now + Duration::from_secs(60), |_| true);
-        assert!(!q.is_ready(), "labels do not help a pod that did not fit");
-        q.wake(&framework, Change::PodRemoved, now + Duration::from_millis(10), |_| true);
-        assert!(!q.is_ready(), "still in back-off");
-        assert_eq!(q.next_tick(), Some(now + Duration::from_secs(1)));
-        q.tick(now + Duration::from_secs(1));
-        assert!(q.is_ready());
-
-        // The second refusal: 2 s of back-off are over when the change comes.
-        let uid = q.pop().unwrap().uid.clone();
-        q.refused(&uid, fit(), now);
-        q.wake(&framework, Change::NodeGrew, now + Duration::from_secs(3), |_| true);
-        assert!(q.is_ready());
-    }
-
-    #[test]
-    fn refused_pods_are_tried_again_in_the_end() {
-        let (mut q, now) = (queue(), Instant::now());
-        q.upsert(pod("p", 0, EARLY));
-        let uid = q.pop().unwrap().uid.clone();
-        q.refused(&uid, fit(), now);
-        q.tick(now + Duration::from_secs(299));
-        assert!(!q.is_ready());
-        q.tick(now + Duration::from_secs(300));
-        assert!(q.is_ready());
-    }
-
-    #[test]
-    fn a_status_update_does_not_wake_but_a_new_demand_does() {
-        let (mut q, now) = (queue(), Instant::now());
-        q.upsert(pod("p", 0, EARLY));
-        let popped = q.pop().unwrap();
-        q.refused(&popped.uid, fit(), now);
-        let mut same = (*popped).clone();
-        same.refused = Some(("Unschedulable".into(), "…".into()));
-        q.upsert(Arc::new(same));
-        assert!(!q.is_ready());
-        let mut other = (*popped).clone();
-        other.demands.priority = 5;
-        q.upsert(Arc::new(other));
-        assert!(q.is_ready());
-    }
-
-    #[test]
-    fn backoff_doubles_up_to_ten_seconds() {
-        let (mut q, now) = (queue(), Instant::now());
-        q.upsert(pod("p", 0, EARLY));
-        for expected in [1, 2, 4, 8, 10, 10] {
-            let uid = q.pop().unwrap().uid.clone();
-            q.failed(&uid, now);
-            assert_eq!(q.next_tick(), Some(now + Duration::from_secs(expected)));
-            q.tick(now + Duration::from_secs(expected));
-        }
-    }
-
-    #[test]
-    fn removed_pods_leave_no_trace() {
-        let (mut q, now) = (queue(), Instant::now());
-        for uid in ["a", "b", "c"] {
-            q.upsert(pod(uid, 0, EARLY));
-        }
-        let a = q.pop().unwrap();
-        q.refused(&a.uid, fit(), now);
-        let b = q.pop().unwrap();
-        q.failed(&b.uid, now);
-        for uid in ["a", "b", "c"] {
-            q.remove(&PodUid(uid.into()));
-        }
-        assert!(!q.is_ready() && q.next_tick().is_none() && q.uids().count() == 0);
-        q.refused(&a.uid, fit(), now);
-        assert!(q.next_tick().is_none(), "a pod deleted in flight does not come back");
-    }
-}
+mod tests;

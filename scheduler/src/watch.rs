@@ -2,13 +2,16 @@
 //!
 //! Objects are decoded and reduced here, in a task per kind, so that the scheduling task only
 //! applies small values. The channels are bounded: a slow scheduler slows the watch, it does not
-//! fill the memory.
+//! fill the memory. Of pods, by far the most of what is heard, only those that matter here are read
+//! ([`pods`]).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use client::{Event, Follower, Raw};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{
     CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment,
 };
@@ -22,10 +25,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::affinity::Labels;
+use crate::dynamic_resources::{self, News};
 use crate::node::Offer;
 use crate::pod::{PodInfo, PodUid};
 use crate::preemption::Budget;
 use crate::volumes::objects::{Kind, Object, Stored};
+use pods::Ours;
+
+mod pods;
 
 /// What the scheduling task hears.
 #[derive(Debug)]
@@ -54,6 +61,8 @@ pub(crate) enum Heard {
     StoredGone(Kind, String),
     /// A list began anew: these are all objects of this kind.
     AllStored(Kind, Vec<(String, Object)>),
+    /// Something about claims, device classes or devices.
+    Devices(News),
     /// A namespace and its labels now.
     Namespace(String, Labels),
     /// A namespace that is gone.
@@ -62,28 +71,21 @@ pub(crate) enum Heard {
     Namespaces(Vec<(String, Labels)>),
 }
 
-/// Starts the watches. They end with `shutdown`.
-pub(crate) fn start(
+/// Starts the watches; of pods without a node those that name one of `schedulers` are heard. They end
+/// with `shutdown`.
+pub(crate) fn start<'a>(
     client: &Client,
+    schedulers: impl Iterator<Item = &'a str>,
     tracker: &TaskTracker,
     shutdown: &CancellationToken,
     heard: &mpsc::Sender<Heard>,
 ) {
     // Finished pods hold nothing; the server keeps them from us.
     let pods = watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
-    tracker.spawn(follow::<Pod>(
-        client.clone(),
-        pods,
-        shutdown.clone(),
-        heard.clone(),
-        Translate {
-            now: |pod| Some(Heard::Pod(Arc::new(PodInfo::read(&pod)?))),
-            gone: |pod| Some(Heard::PodGone(PodUid(pod.uid()?.into()))),
-            all: |pods| {
-                Heard::Pods(pods.filter_map(|pod| PodInfo::read(&pod)).map(Arc::new).collect())
-            },
-        },
-    ));
+    let follower = Follower::new(client.clone(), Pod::url_path(&(), None), pods);
+    let ours = Ours::new(schedulers);
+    let translate = move |event| ours.translate(event);
+    tracker.spawn(relay("Pod".into(), follower, shutdown.clone(), heard.clone(), translate));
     tracker.spawn(follow::<Node>(
         client.clone(),
         watcher::Config::default(),
@@ -131,6 +133,49 @@ pub(crate) fn start(
     follow_stored::<CSIDriver>(client, tracker, shutdown, heard);
     follow_stored::<CSIStorageCapacity>(client, tracker, shutdown, heard);
     follow_stored::<VolumeAttachment>(client, tracker, shutdown, heard);
+    follow_devices(client, tracker, shutdown, heard);
+}
+
+/// Starts the watches of claims, device classes and devices.
+fn follow_devices(
+    client: &Client,
+    tracker: &TaskTracker,
+    shutdown: &CancellationToken,
+    heard: &mpsc::Sender<Heard>,
+) {
+    tracker.spawn(follow::<ResourceClaim>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Devices(News::Claim(Box::new(it)))),
+            gone: |it| Some(Heard::Devices(News::ClaimGone(dynamic_resources::id(&it)))),
+            all: |all| Heard::Devices(News::Claims(all.collect())),
+        },
+    ));
+    tracker.spawn(follow::<DeviceClass>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Devices(News::Class(Box::new(it)))),
+            gone: |it| Some(Heard::Devices(News::ClassGone(it.name_any()))),
+            all: |all| Heard::Devices(News::Classes(all.collect())),
+        },
+    ));
+    tracker.spawn(follow::<ResourceSlice>(
+        client.clone(),
+        watcher::Config::default(),
+        shutdown.clone(),
+        heard.clone(),
+        Translate {
+            now: |it| Some(Heard::Devices(News::Slice(Box::new(it)))),
+            gone: |it| Some(Heard::Devices(News::SliceGone(it.name_any()))),
+            all: |all| Heard::Devices(News::Slices(all.collect())),
+        },
+    ));
 }
 
 /// Starts the watch of a kind that has to do with volumes.
@@ -168,8 +213,24 @@ async fn follow<K>(
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Send + 'static,
 {
-    let kind = K::kind(&());
-    let mut follower = Follower::new(client, K::url_path(&(), None), config);
+    let follower = Follower::new(client, K::url_path(&(), None), config);
+    let translate = move |event| match event {
+        // One typed object at a time: a whole list of them takes many times its text's memory.
+        Event::Listed(list) => Some((translate.all)(&mut list.iter().filter_map(read))),
+        Event::Applied(object) => read(&object).and_then(translate.now),
+        Event::Deleted(object) => read(&object).and_then(translate.gone),
+    };
+    relay(K::kind(&()), follower, shutdown, heard, translate).await;
+}
+
+/// Passes on what a watch says.
+async fn relay(
+    kind: Cow<'static, str>,
+    mut follower: Follower,
+    shutdown: CancellationToken,
+    heard: mpsc::Sender<Heard>,
+    translate: impl Fn(Event) -> Option<Heard>,
+) {
     loop {
         let event = tokio::select! {
             biased;
@@ -177,10 +238,7 @@ async fn follow<K>(
             event = follower.next() => event,
         };
         let message = match event {
-            // One typed object at a time: a whole list of them takes many times its text's memory.
-            Ok(Event::Listed(list)) => Some((translate.all)(&mut list.iter().filter_map(read))),
-            Ok(Event::Applied(object)) => read(&object).and_then(translate.now),
-            Ok(Event::Deleted(object)) => read(&object).and_then(translate.gone),
+            Ok(event) => translate(event),
             Err(error @ client::Error::Expired(_)) => {
                 debug!(%kind, %error, "listing anew");
                 continue;

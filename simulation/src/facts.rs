@@ -105,6 +105,35 @@ pub(crate) fn pods_of<'a>(state: &'a State, deployment: &str) -> Vec<&'a Value> 
     sets.flat_map(|set| owned(state, row("", "pods"), uid(set))).collect()
 }
 
+/// The Deployment, StatefulSet or DaemonSet that a pod belongs to.
+pub(crate) fn workload<'a>(state: &'a State, pod: &Value) -> Option<&'a Value> {
+    let by = owner(pod)?;
+    match text(pod, "/metadata/ownerReferences/0/kind") {
+        "ReplicaSet" => {
+            let deployment = find(state, row("apps", "replicasets"), by).and_then(owner)?;
+            find(state, row("apps", "deployments"), deployment)
+        }
+        "StatefulSet" => find(state, row("apps", "statefulsets"), by),
+        "DaemonSet" => find(state, row("apps", "daemonsets"), by),
+        _ => None,
+    }
+}
+
+/// The number in the name of a pod of a StatefulSet.
+pub(crate) fn ordinal(pod: &Value) -> Option<i64> {
+    name(pod).rsplit_once('-')?.1.parse().ok()
+}
+
+/// The node that a pod is on; for one of a DaemonSet that is not bound, the node that it is meant for.
+pub(crate) fn target(pod: &Value) -> &str {
+    let meant = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+        /nodeSelectorTerms/0/matchFields/0/values/0";
+    match text(pod, "/spec/nodeName") {
+        "" => text(pod, meant),
+        node => node,
+    }
+}
+
 /// How far a Deployment may be from its number of replicas while it is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -159,6 +188,17 @@ mod tests {
             assert_eq!(bounds(&deployment), Some(want), "{deployment}");
         }
         assert_eq!(bounds(&json!({"spec": {"strategy": {"type": "Recreate"}}})), None);
+    }
+
+    #[test]
+    fn pods_tell_their_number_and_their_node() {
+        let named = |name: &str| ordinal(&json!({"metadata": {"name": name}}));
+        assert_eq!((named("db-10"), named("web-x7k2p"), named("db")), (Some(10), None, None));
+        let terms = json!({"nodeSelectorTerms": [{"matchFields": [{"values": ["a"]}]}]});
+        let affinity = json!({"nodeAffinity":
+            {"requiredDuringSchedulingIgnoredDuringExecution": terms}});
+        assert_eq!(target(&json!({"spec": {"affinity": affinity}})), "a");
+        assert_eq!(target(&json!({"spec": {"affinity": affinity, "nodeName": "b"}})), "b");
     }
 
     #[test]

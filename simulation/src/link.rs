@@ -40,7 +40,7 @@ pub(crate) struct Faults {
     lost: u64,
     /// Somebody else writes the object just before.
     touched: u64,
-    /// A request or an event takes seconds.
+    /// A request or an event takes seconds; thrice as often a watch is seconds behind all its life.
     slow: u64,
     /// A watch breaks, with some events in it.
     broken: u64,
@@ -146,9 +146,14 @@ impl Link {
         self.is_rough() && self.0.random.lock().happens(often)
     }
 
-    /// How long an event is on its way.
-    pub(crate) fn lag(&self) -> Duration {
-        let slow = self.happens(self.0.faults.slow);
+    /// Whether a watch is behind all its life.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.happens(self.0.faults.slow * 3)
+    }
+
+    /// How long an event is on its way on a watch that is `behind` or not.
+    pub(crate) fn lag(&self, behind: bool) -> Duration {
+        let slow = self.happens(self.0.faults.slow) || (behind && self.is_rough());
         let mut random = self.0.random.lock();
         if slow { random.millis(500, 8000) } else { random.millis(0, 20) }
     }

@@ -15,10 +15,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::facts::{is_finished, is_leaving, name, number, ready_since, text, uid};
 use crate::random::Random;
-use crate::world::{World, row};
+use crate::world::{Object, World, row};
 
-/// How often a node renews its Lease.
-const RENEWS: Duration = Duration::from_secs(10);
+/// How often a node renews its Lease: half of what the controllers wait for, as most of what would be
+/// written in a quiet cluster is this.
+const RENEWS: Duration = Duration::from_secs(20);
 /// Pods with this image run and are never ready.
 pub(crate) const BROKEN: &str = "broken";
 
@@ -158,12 +159,12 @@ impl Node {
     /// Does what is due, and plans what will be.
     fn look(&mut self) {
         let pods = row("", "pods");
-        let mine: Vec<Value> = self.world.read(|state| {
-            let all = state.all(pods);
-            all.filter(|pod| text(pod, "/spec/nodeName") == self.name).cloned().collect()
+        let mine: Vec<Arc<Object>> = self.world.read(|state| {
+            let all = state.objects(pods);
+            all.filter(|pod| pod.value["spec"]["nodeName"] == *self.name).cloned().collect()
         });
         let mut due = BTreeMap::new();
-        for pod in &mine {
+        for pod in mine.iter().map(|pod| &pod.value) {
             let Some(want) = want(pod) else { continue };
             let key = (uid(pod).to_owned(), want);
             let at = match self.due.get(&key) {

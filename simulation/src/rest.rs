@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::facts::{is_active, is_leaving, name, number, owned, pods_of, serves, text, uid};
+use crate::facts::{
+    is_active, is_leaving, name, number, ordinal, owned, pods_of, serves, target, text, uid,
+};
 use crate::world::{State, row};
 
 /// What is not yet as it should be; nothing if the cluster is at rest.
@@ -25,6 +27,13 @@ pub(crate) fn unrest(state: &State) -> Vec<String> {
     for deployment in state.all(row("apps", "deployments")) {
         rolled_out(state, deployment, &mut unrest);
     }
+    for set in state.all(row("apps", "statefulsets")) {
+        ordered(state, set, &mut unrest);
+    }
+    for set in state.all(row("apps", "daemonsets")) {
+        everywhere(state, set, &mut unrest);
+    }
+    volumes(state, &mut unrest);
     for job in state.all(row("batch", "jobs")) {
         finished(state, job, &mut unrest);
     }
@@ -100,6 +109,75 @@ fn rolled_out(state: &State, deployment: &Value, unrest: &mut Vec<String>) {
     if Some(active as i64) != wanted || active != serving {
         let name = name(deployment);
         unrest.push(format!("Deployment {name} has {active} pods, {serving} serving: {wanted:?}"));
+    }
+}
+
+/// A StatefulSet has the pods of its first names, all of the last template.
+fn ordered(state: &State, set: &Value, unrest: &mut Vec<String>) {
+    let wanted = number(set, "/spec/replicas").unwrap_or(1);
+    let fields = ["replicas", "readyReplicas", "updatedReplicas", "currentReplicas"];
+    told(set, "StatefulSet", Some(wanted), &fields, unrest);
+    let revision = text(set, "/status/updateRevision");
+    if text(set, "/status/currentRevision") != revision {
+        unrest.push(format!("StatefulSet {} is being updated", name(set)));
+    }
+    let mut pods = 0;
+    for pod in owned(state, row("", "pods"), uid(set)) {
+        let own = ordinal(pod).is_some_and(|own| (0..wanted).contains(&own));
+        let hash = text(pod, "/metadata/labels/controller-revision-hash");
+        if !own || !serves(pod) || hash != revision {
+            let pod = name(pod);
+            unrest.push(format!("{pod} of {wanted} pods of {revision} does not serve: {hash}"));
+        }
+        pods += 1;
+    }
+    if pods != wanted {
+        unrest.push(format!("StatefulSet {} has {pods} pods of {wanted}", name(set)));
+    }
+}
+
+/// A DaemonSet has one pod on every node.
+fn everywhere(state: &State, set: &Value, unrest: &mut Vec<String>) {
+    let pods: Vec<&Value> = owned(state, row("", "pods"), uid(set)).collect();
+    let mut nodes = 0;
+    for node in state.all(row("", "nodes")).map(name) {
+        let there: Vec<&&Value> = pods.iter().filter(|pod| target(pod) == node).collect();
+        if there.len() != 1 || !serves(there[0]) {
+            let (set, count) = (name(set), there.len());
+            unrest.push(format!("DaemonSet {set} has {count} pods on {node}, or none that serves"));
+        }
+        nodes += 1;
+    }
+    let fields = [
+        "desiredNumberScheduled",
+        "currentNumberScheduled",
+        "numberReady",
+        "updatedNumberScheduled",
+        "numberAvailable",
+    ];
+    told(set, "DaemonSet", Some(nodes), &fields, unrest);
+}
+
+/// Every claim has a volume, and every volume knows whose it is.
+fn volumes(state: &State, unrest: &mut Vec<String>) {
+    let claims: Vec<&Value> = state.all(row("", "persistentvolumeclaims")).collect();
+    for claim in &claims {
+        if text(claim, "/status/phase") != "Bound" || text(claim, "/spec/volumeName").is_empty() {
+            unrest.push(format!("claim {} has no volume", name(claim)));
+        }
+    }
+    for volume in state.all(row("", "persistentvolumes")) {
+        let of = claims.iter().filter(|claim| text(claim, "/spec/volumeName") == name(volume));
+        let uids: Vec<&str> = of.map(|claim| uid(claim)).collect();
+        let (has, phase) = (text(volume, "/spec/claimRef/uid"), text(volume, "/status/phase"));
+        let right = match uids[..] {
+            [] => has.is_empty() && phase == "Available",
+            [claim] => has == claim && phase == "Bound",
+            _ => false,
+        };
+        if !right {
+            unrest.push(format!("volume {} is {phase}, of {has:?}: {uids:?}", name(volume)));
+        }
     }
 }
 

@@ -24,7 +24,7 @@ const WORK: Duration = Duration::from_secs(900);
 /// After this, whatever had failed before the calm has been tried again.
 const RETRIES: Duration = Duration::from_secs(80);
 /// How long it then has to stay at rest.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_secs(40);
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,12 @@ enum Act {
     CutPower,
     LoseNode,
     End(Component),
+    /// Another server takes over scheduler and controllers.
+    ChangeLeader,
 }
 
 /// All of them, with how often each is chosen.
-const ACTS: [(Act, usize); 14] = [
+const ACTS: [(Act, usize); 15] = [
     (Act::Scale, 4),
     (Act::Change, 6),
     (Act::Break, 2),
@@ -60,6 +62,7 @@ const ACTS: [(Act, usize); 14] = [
     (Act::LoseNode, 1),
     (Act::End(Component::Controllers), 2),
     (Act::End(Component::Scheduler), 2),
+    (Act::ChangeLeader, 1),
 ];
 
 struct Stage {
@@ -70,6 +73,7 @@ struct Stage {
     tracker: TaskTracker,
     nodes: Vec<(String, watch::Sender<Power>)>,
     cpus: u64,
+    big: bool,
     controllers: mpsc::Sender<End>,
     scheduler: mpsc::Sender<End>,
 }
@@ -91,9 +95,11 @@ impl Stage {
         let faults = Arc::new(Faults::new(&seed));
         world.note(&format!("{faults:?}"));
         let tracker = TaskTracker::new();
-        let cpus = 2 + random.below(3);
+        // Most clusters are small and soon at rest: more of them find more than larger ones.
+        let big = random.happens(150);
+        let cpus = 3 + random.below(3);
         let mut nodes = Vec::new();
-        for number in 0..3 + random.below(3) {
+        for number in 0..3 + random.below(if big { 3 } else { 2 }) {
             let (name, power) = (format!("node-{number}"), watch::Sender::new(Power::On));
             nodes::add(&world, &name, cpus);
             let sequence = seed.of(&name);
@@ -113,25 +119,30 @@ impl Stage {
         };
         let (controllers, scheduler) = (start(Component::Controllers), start(Component::Scheduler));
         let users = Users::new(world.clone(), seed.of("users"));
-        Self { world, faults, random, users, tracker, nodes, cpus, controllers, scheduler }
+        Self { world, faults, random, users, tracker, nodes, cpus, big, controllers, scheduler }
     }
 
     /// Lets things happen for a while.
     async fn disturb(&mut self) {
         let acts = self.acts();
-        for _ in 0..1 + self.random.below(2) {
-            self.users.deploy();
-        }
+        self.users.begin();
         if self.random.happens(500) {
             // Time to begin in peace.
             sleep(Duration::from_secs(100)).await;
         }
-        let end = Instant::now() + self.random.millis(20_000, 150_000);
+        let most = if self.big { 150_000 } else { 50_000 };
+        let end = Instant::now() + self.random.millis(10_000, most);
         while Instant::now() < end && !self.is_over() {
-            let pause = self.random.millis(100, 15_000);
+            let pause = self.random.millis(100, 8_000);
             sleep(pause).await;
             let act = *self.random.one(&acts);
             self.act(act);
+            if act == Act::Change && self.random.happens(400) {
+                // Before everybody has heard of it.
+                let pause = self.random.millis(50, 2_000);
+                sleep(pause).await;
+                self.users.change_again();
+            }
         }
     }
 
@@ -178,14 +189,24 @@ impl Stage {
             Act::LoseNode => self.lose_node(),
             Act::End(component) => {
                 let (killed, pause) = (self.random.happens(700), self.random.millis(0, 10_000));
-                let to = match component {
-                    Component::Controllers => &self.controllers,
-                    Component::Scheduler => &self.scheduler,
-                };
-                // It may be between two lives already.
-                to.try_send(End { killed, pause }).ok();
+                self.end(component, End { killed, pause });
+            }
+            Act::ChangeLeader => {
+                // Who had the office has stopped before the next one begins.
+                let end = End { killed: self.random.happens(500), pause: Duration::ZERO };
+                self.end(Component::Controllers, end);
+                self.end(Component::Scheduler, end);
             }
         }
+    }
+
+    fn end(&self, component: Component, end: End) {
+        let to = match component {
+            Component::Controllers => &self.controllers,
+            Component::Scheduler => &self.scheduler,
+        };
+        // It may be between two lives already.
+        to.try_send(end).ok();
     }
 
     /// A node goes for good, if enough are left.
@@ -216,10 +237,11 @@ impl Stage {
             }
         }
         // Two pods fit on a CPU.
-        self.users.settle(left * self.cpus * 2);
+        self.users.settle(left, self.cpus * 2);
         let begun = Instant::now();
         loop {
             sleep(Duration::from_secs(2)).await;
+            self.users.help();
             let unrest = self.world.read(unrest);
             if self.is_over() {
                 return;
@@ -234,7 +256,9 @@ impl Stage {
                 return self.world.accuse(format!("no rest: {}", unrest.join("; ")));
             }
         }
-        self.stay_quiet().await;
+        if self.random.happens(250) {
+            self.stay_quiet().await;
+        }
     }
 
     /// At rest, nobody writes anything but signs of life.

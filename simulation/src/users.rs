@@ -1,45 +1,62 @@
-//! Who uses the cluster: Deployments that come, change and go, and nodes that are emptied.
+//! Who uses the cluster: workloads that come, change and go, and nodes that are emptied.
+
+mod drain;
+mod objects;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::resources::Resource;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use self::objects::{Kind, NAMESPACE, containers};
 use crate::facts::{is_active, name, number, text};
-use crate::laws::DRAIN;
 use crate::nodes::BROKEN;
 use crate::random::Random;
-use crate::world::{Call, World, row};
+use crate::world::{Call, Object, State, World, row};
 
-const NAMESPACE: &str = "default";
 const USER: &str = "user";
+/// The most replicas.
+const REPLICAS: u64 = 5;
+/// Enough for two StatefulSets.
+const VOLUMES: u64 = 2 * REPLICAS;
 
 /// All users.
 pub(crate) struct Users {
     world: Arc<World>,
     random: Random,
-    /// Names of the Deployments, whether they exist or not.
-    deployments: Vec<String>,
-    made: u64,
+    /// Whether they exist or not.
+    workloads: Vec<Workload>,
+    /// The workload whose template was changed last.
+    changed: Option<Workload>,
+    urgent: u64,
     jobs: u64,
     calm: CancellationToken,
+}
+
+/// Something that keeps pods running.
+#[derive(Debug, Clone)]
+struct Workload {
+    kind: Kind,
+    name: String,
+}
+
+impl Workload {
+    fn resource(&self) -> &'static Arc<Resource> {
+        row("apps", self.kind.plural())
+    }
+
+    fn find(&self, state: &State) -> Option<Arc<Object>> {
+        state.object(self.resource(), NAMESPACE, &self.name)
+    }
 }
 
 impl Users {
     /// They do as `random` says.
     pub(crate) fn new(world: Arc<World>, random: Random) -> Self {
-        Self {
-            world,
-            random,
-            deployments: Vec::new(),
-            made: 0,
-            jobs: 0,
-            calm: CancellationToken::new(),
-        }
+        let (workloads, calm) = (Vec::new(), CancellationToken::new());
+        Self { world, random, workloads, changed: None, urgent: 0, jobs: 0, calm }
     }
 
     fn ask(&self, method: Method, of: &'static Arc<Resource>, path: (&str, &str), body: &Value) {
@@ -48,114 +65,106 @@ impl Users {
         self.world.request(USER, &call).ok();
     }
 
-    fn patch(&self, name: &str, patch: &Value) {
-        self.ask(Method::PATCH, row("apps", "deployments"), (NAMESPACE, name), patch);
+    fn create(&self, of: &'static Arc<Resource>, object: &Value) {
+        self.ask(Method::POST, of, (text(object, "/metadata/namespace"), ""), object);
     }
 
-    /// A new Deployment, perhaps with a budget.
-    pub(crate) fn deploy(&mut self) {
-        let name = format!("web{}", self.deployments.len());
-        self.deployments.push(name.clone());
-        let replicas = self.create(&name);
-        if self.random.happens(500) {
-            // Most have one or two pods to spare.
-            let fewest = replicas.saturating_sub(1 + self.random.below(2)).max(1);
-            let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-                "metadata": {"name": name, "namespace": NAMESPACE},
-                "spec": {"minAvailable": fewest,
-                    "selector": {"matchLabels": {"app": name}}}});
-            let budgets = row("policy", "poddisruptionbudgets");
-            self.ask(Method::POST, budgets, (NAMESPACE, ""), &budget);
+    fn patch(&self, workload: &Workload, patch: &Value) {
+        self.ask(Method::PATCH, workload.resource(), (NAMESPACE, &workload.name), patch);
+    }
+
+    /// What there is in the beginning: a workload, sometimes a second one.
+    pub(crate) fn begin(&mut self) {
+        let kinds = [Kind::Deployment, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+        for number in 0..1 + usize::from(self.random.happens(350)) {
+            let kind = *self.random.one(&kinds);
+            self.deploy(kind, number);
+        }
+        if self.workloads.iter().any(|workload| workload.kind == Kind::StatefulSet) {
+            for number in 0..VOLUMES {
+                self.create(row("", "persistentvolumes"), &objects::volume(number));
+            }
         }
     }
 
-    /// Returns the number of replicas.
-    fn create(&mut self, name: &str) -> u64 {
-        let random = &mut self.random;
-        let replicas = 1 + random.below(6);
-        let shares = [json!(0), json!(1), json!(1), json!(2), json!("25%"), json!("50%")];
-        let (surge, missing) = (random.one(&shares).clone(), random.one(&shares).clone());
-        // Validation refuses nothing at all.
-        let missing = if surge == 0 && missing == 0 { json!(1) } else { missing };
-        let rolling = json!({"type": "RollingUpdate",
-            "rollingUpdate": {"maxSurge": surge, "maxUnavailable": missing}});
-        let strategy = if random.happens(150) { json!({"type": "Recreate"}) } else { rolling };
-        let toleration = |key: &str, seconds: u64| {
-            json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists",
-                "effect": "NoExecute", "tolerationSeconds": seconds})
+    /// A new workload, perhaps with a budget.
+    fn deploy(&mut self, kind: Kind, number: usize) {
+        let name = match kind {
+            Kind::Deployment => format!("web{number}"),
+            Kind::StatefulSet => format!("db{number}"),
+            Kind::DaemonSet => format!("log{number}"),
         };
-        let seconds = 1 + random.below(30);
-        let tolerations = [toleration("not-ready", seconds), toleration("unreachable", seconds)];
-        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"replicas": replicas, "strategy": strategy,
-                "minReadySeconds": if random.happens(300) { random.below(6) } else { 0 },
-                "selector": {"matchLabels": {"app": name}},
-                "template": {"metadata": {"labels": {"app": name}}, "spec": {
-                    "terminationGracePeriodSeconds": 1 + random.below(5),
-                    "tolerations": tolerations, "containers": containers("good")}}}});
-        self.ask(Method::POST, row("apps", "deployments"), (NAMESPACE, ""), &deployment);
-        replicas
+        let workload = Workload { kind, name };
+        let object = kind.object(&workload.name, &mut self.random);
+        self.create(workload.resource(), &object);
+        if let Some(replicas) = object["spec"]["replicas"].as_u64()
+            && self.random.happens(500)
+        {
+            let budget = objects::budget(&workload.name, replicas, &mut self.random);
+            self.create(row("policy", "poddisruptionbudgets"), &budget);
+        }
+        self.workloads.push(workload);
     }
 
     /// Work that ends.
     pub(crate) fn job(&mut self) {
         self.jobs += 1;
-        let random = &mut self.random;
-        let mut job = json!({"apiVersion": "batch/v1", "kind": "Job",
-            "metadata": {"name": format!("job-{}", self.jobs), "namespace": NAMESPACE},
-            "spec": {"completions": 1 + random.below(5), "parallelism": 1 + random.below(3),
-                "backoffLimit": 4, "completionMode": *random.one(&["Indexed", "NonIndexed"]),
-                "template": {"spec": {"restartPolicy": "Never",
-                    "terminationGracePeriodSeconds": 2, "containers": containers("good")}}}});
-        if random.happens(500) {
-            job["spec"]["ttlSecondsAfterFinished"] = random.below(30).into();
-        }
-        self.ask(Method::POST, row("batch", "jobs"), (NAMESPACE, ""), &job);
+        let job = objects::job(self.jobs, &mut self.random);
+        self.create(row("batch", "jobs"), &job);
     }
 
-    fn some(&mut self) -> String {
-        self.random.one(&self.deployments).clone()
+    fn some(&mut self) -> Workload {
+        self.random.one(&self.workloads).clone()
     }
 
     /// Another number of replicas.
     pub(crate) fn scale(&mut self) {
-        let (name, replicas) = (self.some(), self.random.below(7));
-        self.patch(&name, &json!({"spec": {"replicas": replicas}}));
+        let (workload, replicas) = (self.some(), self.random.below(REPLICAS + 1));
+        if workload.kind != Kind::DaemonSet {
+            self.patch(&workload, &json!({"spec": {"replicas": replicas}}));
+        }
     }
 
     /// Another template, or one of before.
     pub(crate) fn change(&mut self) {
-        let (name, version) = (self.some(), self.random.below(5).to_string());
+        self.changed = Some(self.some());
+        self.change_again();
+    }
+
+    /// Another template for the workload that was changed last.
+    pub(crate) fn change_again(&mut self) {
+        let Some(workload) = self.changed.clone() else { return };
+        let version = self.random.below(5).to_string();
         let template = json!({"metadata": {"annotations": {"version": version}},
-            "spec": {"containers": containers("good")}});
-        self.patch(&name, &json!({"spec": {"template": template}}));
+            "spec": {"containers": containers(true)}});
+        self.patch(&workload, &json!({"spec": {"template": template}}));
     }
 
     /// A template whose pods are never ready.
     pub(crate) fn break_image(&mut self) {
-        let name = self.some();
-        let template = json!({"spec": {"containers": containers(BROKEN)}});
-        self.patch(&name, &json!({"spec": {"template": template}}));
+        let workload = self.some();
+        let template = json!({"spec": {"containers": containers(false)}});
+        self.patch(&workload, &json!({"spec": {"template": template}}));
     }
 
     /// Stops a rollout, or goes on.
     pub(crate) fn pause(&mut self) {
-        let (name, paused) = (self.some(), self.random.happens(500));
-        self.patch(&name, &json!({"spec": {"paused": paused}}));
+        let (workload, paused) = (self.some(), self.random.happens(500));
+        if workload.kind == Kind::Deployment {
+            self.patch(&workload, &json!({"spec": {"paused": paused}}));
+        }
     }
 
-    /// Deletes a Deployment, or makes one of its name again.
+    /// Deletes a workload, or makes one of its name again.
     pub(crate) fn recreate(&mut self) {
-        let (name, deployments) = (self.some(), row("apps", "deployments"));
-        let exists = |state: &crate::world::State| state.object(deployments, NAMESPACE, &name);
-        if self.world.read(exists).is_none() {
-            self.create(&name);
-            return;
+        let workload = self.some();
+        if self.world.read(|state| workload.find(state)).is_none() {
+            let object = workload.kind.object(&workload.name, &mut self.random);
+            return self.create(workload.resource(), &object);
         }
         let policy = *self.random.one(&["Background", "Foreground"]);
         let options = json!({"propagationPolicy": policy});
-        self.ask(Method::DELETE, deployments, (NAMESPACE, &name), &options);
+        self.ask(Method::DELETE, workload.resource(), (NAMESPACE, &workload.name), &options);
     }
 
     fn some_pod(&mut self) -> Option<String> {
@@ -166,10 +175,14 @@ impl Users {
         (!pods.is_empty()).then(|| self.random.one(&pods).clone())
     }
 
+    fn delete_pod(&self, pod: &str, options: &Value) {
+        self.ask(Method::DELETE, row("", "pods"), (NAMESPACE, pod), options);
+    }
+
     /// Deletes a pod.
     pub(crate) fn remove_pod(&mut self) {
         if let Some(pod) = self.some_pod() {
-            self.ask(Method::DELETE, row("", "pods"), (NAMESPACE, &pod), &json!({}));
+            self.delete_pod(&pod, &json!({}));
         }
     }
 
@@ -187,13 +200,8 @@ impl Users {
 
     /// A pod before which others have to give way.
     pub(crate) fn urgent(&mut self) {
-        self.made += 1;
-        let pod = json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": format!("urgent-{}", self.made), "namespace": NAMESPACE},
-            "spec": {"priority": 1000, "terminationGracePeriodSeconds": 1,
-                "containers": [{"name": "c", "image": "good",
-                    "resources": {"requests": {"cpu": "1500m"}}}]}});
-        self.ask(Method::POST, row("", "pods"), (NAMESPACE, ""), &pod);
+        self.urgent += 1;
+        self.create(row("", "pods"), &objects::urgent(&urgent_name(self.urgent)));
     }
 
     fn cordon(&self, node: &str, cordoned: bool) {
@@ -211,68 +219,59 @@ impl Users {
         self.ask(Method::DELETE, row("", "nodes"), ("", node), &json!({}));
     }
 
-    /// Empties a node, as `kubectl drain` does, and opens it again.
+    /// Empties a node and opens it again.
     pub(crate) fn drain(&self, node: String) -> impl Future<Output = ()> + Send + use<> {
         self.cordon(&node, true);
-        let (world, calm) = (self.world.clone(), self.calm.clone());
-        let mut random = self.random.of(&node);
-        // Some take all pods at once.
-        let longest = if random.happens(500) { 20 } else { 200 };
-        async move {
-            for _ in 0..20 {
-                let pods: Vec<Value> = world.read(|state| {
-                    let all = state.all(row("", "pods"));
-                    let here = |pod: &&Value| text(pod, "/spec/nodeName") == node;
-                    all.filter(here).filter(|pod| is_active(pod)).cloned().collect()
-                });
-                if pods.is_empty() {
-                    break;
-                }
-                for pod in &pods {
-                    let pause = random.millis(0, longest);
-                    sleep(pause).await;
-                    if calm.is_cancelled() {
-                        return;
-                    }
-                    let path = (NAMESPACE, name(pod), "eviction");
-                    let call = Call::of_user(Method::POST, row("", "pods"), path, &json!({}));
-                    // The budget says when.
-                    world.request(DRAIN, &call).ok();
-                }
-                sleep(Duration::from_secs(2)).await;
+        let random = self.random.of(&node);
+        drain::drain(self.world.clone(), self.calm.clone(), node, random)
+    }
+
+    /// Makes up their minds: what fits into the cluster, and works. Of `nodes` nodes each has room for
+    /// `room` pods.
+    pub(crate) fn settle(&mut self, nodes: u64, room: u64) {
+        self.calm.cancel();
+        for number in 1..=self.urgent {
+            self.delete_pod(&urgent_name(number), &json!({"gracePeriodSeconds": 0}));
+        }
+        let daemons = self.workloads.iter().filter(|it| it.kind == Kind::DaemonSet).count();
+        // One more while it is updated.
+        let room = nodes * room.saturating_sub(2 * daemons as u64);
+        let share = room / (self.workloads.len() - daemons).max(1) as u64;
+        for workload in self.workloads.clone() {
+            let Some(found) = self.world.read(|state| workload.find(state)) else { continue };
+            let template = json!({"spec": {"containers": containers(true)}});
+            let mut spec = json!({"template": template});
+            if let Some(had) = number(&found.value, "/spec/replicas") {
+                // A rollout needs room for half as many pods again.
+                let most = (share * 2 / 3).saturating_sub(1);
+                spec["replicas"] = u64::try_from(had).unwrap_or(1).min(most).into();
             }
-            if !calm.is_cancelled() {
-                let patch = json!({"spec": {"unschedulable": false}});
-                let path = ("", &*node, "");
-                let call = Call::of_user(Method::PATCH, row("", "nodes"), path, &patch);
-                world.request(USER, &call).ok();
+            if workload.kind == Kind::Deployment {
+                spec["paused"] = false.into();
             }
+            self.patch(&workload, &json!({"spec": spec}));
         }
     }
 
-    /// Makes up their minds: what fits into the cluster, and works. `room` is in pods.
-    pub(crate) fn settle(&mut self, room: u64) {
-        self.calm.cancel();
-        for number in 1..=self.made {
-            let options = json!({"gracePeriodSeconds": 0});
-            let name = format!("urgent-{number}");
-            self.ask(Method::DELETE, row("", "pods"), (NAMESPACE, &name), &options);
-        }
-        let share = room / self.deployments.len().max(1) as u64;
-        for name in self.deployments.clone() {
-            let found =
-                self.world.read(|state| state.object(row("apps", "deployments"), NAMESPACE, &name));
-            let Some(found) = found else { continue };
-            let had = number(&found.value, "/spec/replicas").unwrap_or(1);
-            // A rollout needs room for half as many pods again.
-            let replicas = u64::try_from(had).unwrap_or(1).min(share * 2 / 3 - 1);
-            let template = json!({"spec": {"containers": containers("good")}});
-            let spec = json!({"paused": false, "replicas": replicas, "template": template});
-            self.patch(&name, &json!({"spec": spec}));
+    /// Takes away pods of StatefulSets that will never be ready: an ordered update waits for them for
+    /// ever, and people are told to do so.
+    ///
+    /// Source: <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>.
+    pub(crate) fn help(&self) {
+        let stuck = self.world.read(|state| {
+            let all = state.all(row("", "pods")).filter(|pod| is_active(pod));
+            let stuck = all.filter(|pod| {
+                text(pod, "/metadata/ownerReferences/0/kind") == "StatefulSet"
+                    && pod["spec"]["containers"][0]["image"] == BROKEN
+            });
+            stuck.map(|pod| name(pod).to_owned()).collect::<Vec<_>>()
+        });
+        for pod in stuck {
+            self.delete_pod(&pod, &json!({}));
         }
     }
 }
 
-fn containers(image: &str) -> Value {
-    json!([{"name": "c", "image": image, "resources": {"requests": {"cpu": "500m"}}}])
+fn urgent_name(number: u64) -> String {
+    format!("urgent-{number}")
 }

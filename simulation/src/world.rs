@@ -18,7 +18,7 @@ mod verbs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::resources::{self, Resource};
+use api::resources::{self, GroupResource, Resource};
 use api::status::Status;
 use bytes::Bytes;
 use client::Clock;
@@ -45,7 +45,7 @@ pub(crate) struct World {
 
 /// What is behind the lock.
 pub(crate) struct State {
-    kinds: BTreeMap<String, Kind>,
+    kinds: BTreeMap<GroupResource, Kind>,
     revision: u64,
     random: Random,
     laws: Laws,
@@ -112,7 +112,7 @@ impl World {
         let answer = verbs::answer(&mut state, call, actor, now);
         if !call.reads() {
             let code = answer.as_ref().map_or_else(|status| status.code, |(code, _)| *code);
-            state.tell(format!("{} {actor}: {call}: {code}", self.time()));
+            state.tell(format!("{} {actor}: {call}{}: {code}", self.time(), call.told()));
             *state.writes.entry(actor.to_owned()).or_default() += 1;
         }
         answer
@@ -211,14 +211,18 @@ impl State {
         namespace: &str,
         name: &str,
     ) -> Option<Arc<Object>> {
-        let kind = self.kinds.get(&collection(resource))?;
+        let kind = self.kinds.get(&resource.stored_as)?;
         kind.objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// All objects of a kind, to be kept.
+    pub(crate) fn objects(&self, resource: &Resource) -> impl Iterator<Item = &Arc<Object>> {
+        self.kinds.get(&resource.stored_as).into_iter().flat_map(|kind| kind.objects.values())
     }
 
     /// All objects of a kind.
     pub(crate) fn all(&self, resource: &Resource) -> impl Iterator<Item = &Value> {
-        let kind = self.kinds.get(&collection(resource));
-        kind.into_iter().flat_map(|kind| kind.objects.values()).map(|object| &object.value)
+        self.objects(resource).map(|object| &object.value)
     }
 
     /// All objects.
@@ -227,7 +231,7 @@ impl State {
     }
 
     fn kind(&mut self, resource: &Resource) -> &mut Kind {
-        self.kinds.entry(collection(resource)).or_insert_with(|| Kind {
+        self.kinds.entry(resource.stored_as.clone()).or_insert_with(|| Kind {
             objects: BTreeMap::new(),
             changes: Vec::new(),
             heard: Arc::default(),
@@ -317,10 +321,6 @@ impl State {
 /// A built-in row.
 pub(crate) fn row(group: &str, plural: &str) -> &'static Arc<Resource> {
     resources::by_path(group, "v1", plural).expect("a row of the built-in table")
-}
-
-fn collection(resource: &Resource) -> String {
-    resource.stored_as.to_string()
 }
 
 fn key(value: &Value) -> Key {

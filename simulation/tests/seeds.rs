@@ -1,7 +1,7 @@
 //! Many clusters, each with its own misfortunes.
 //!
-//! `WHARF_SEEDS` says how many (default: 100), `WHARF_SEED` tells the story of one, with what `RUST_LOG` selects of
-//! the components' own words (default: warnings).
+//! `WHARF_SEEDS` says how many (default: [`SEEDS`]), `WHARF_SEED` tells the story of one: every write and every
+//! misfortune with its time, and what `RUST_LOG` selects of the components' own words (default: warnings).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,8 @@ use std::thread;
 
 use simulation::simulate;
 
-/// About half a minute of a debug build on two cores.
-const SEEDS: u64 = 100;
+/// A minute or two of a debug build on two cores.
+const SEEDS: u64 = 500;
 /// How much of a history is told when a law is broken.
 const TOLD: usize = 120;
 

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Run(Run),
     /// List this cluster's containers
     Ps(Ps),
+    /// Show what nodes or pods use
+    Top(Top),
     /// Fetch an image from a registry
     Pull(Pull),
     /// Push a .wasm file to a registry
@@ -431,6 +433,42 @@ pub(crate) struct Ps {
     /// Also containers that have ended
     #[arg(long, short)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// nodes or pods
+    pub(crate) subject: TopSubject,
+    /// Only this one
+    #[arg(conflicts_with_all = ["selector", "field_selector", "all_namespaces"])]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// A line for every container of a pod
+    #[arg(long)]
+    pub(crate) containers: bool,
+    /// Most used first: cpu or memory
+    #[arg(long, value_name = "RESOURCE")]
+    pub(crate) sort_by: Option<TopOrder>,
+    /// Print no header line
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopSubject {
+    #[value(aliases = ["node", "no"])]
+    Nodes,
+    #[value(aliases = ["pod", "po"])]
+    Pods,
+}
+
+/// What lines are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopOrder {
+    Cpu,
+    Memory,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod patch;
 mod ps;
 mod run;
 mod scale;
+mod top;
 mod version;
 mod wait;
 
@@ -73,6 +74,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Wait(arguments) => wait::run(global, &arguments).await?,
         Command::Run(arguments) => return run::run(global, &arguments).await,
         Command::Ps(arguments) => ps::run(global, &arguments).await?,
+        Command::Top(arguments) => top::run(global, &arguments).await?,
         Command::Pull(arguments) => image::pull(global, &arguments).await?,
         Command::Push(arguments) => image::push(global, &arguments).await?,
         Command::Images(arguments) => image::list(global, &arguments).await?,

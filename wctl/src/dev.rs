@@ -25,13 +25,12 @@ pub(crate) mod trim;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use apiserver::{Server, User};
+use apiserver::Server;
 use runtime::Runtime;
 use rustix::process::{Resource, Rlimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
-use crate::output::line;
 use components::Components;
 use home::Home;
 use slot::Slot;
@@ -61,8 +60,7 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
 
     let stop = CancellationToken::new();
     let client = |component: &str, user: &str, groups: &[&str]| {
-        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        kube::Client::new(server.local(User::new(user, groups)).named(component), "default")
+        components::local(&server, component, user, groups)
     };
     storage::ensure_class(client("wctl", "wctl", &["system:masters"])).await?;
     let node_client = client("kubelet", &format!("system:node:{node}"), &["system:nodes"]);
@@ -81,14 +79,16 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
     components.proxy(proxy_config(&slot, &node), client("kube-proxy", "system:kube-proxy", &[]));
     let config = agent_config(&home, &slot, &node)?;
     components.agent(config, runtime.clone(), node_client.clone());
-    let address = server.local_addr();
+    let url = format!("https://{}", server.local_addr());
     components.start_server(server, stop.child_token());
 
-    let outcome = tokio::select! {
-        outcome = until_stopped(&home, node_client, &node, address, &kubeconfig, &signals) => outcome,
-        ended = components.first_to_end() => Err(ended),
+    let life = async {
+        ready::node(node_client, &node).await?;
+        let _announcement = running::say_ready(home.data_dir(), &url, &kubeconfig, &[])?;
+        trim::after_start().await;
+        std::future::pending().await
     };
-    tracing::info!("stopping");
+    let outcome = components.until_stopped(&signals, life).await;
     let stopped = components.stop(stop).await;
     if !arguments.keep_pods {
         stop::pods(&runtime, slot.bridge_in_use().as_deref(), home.data_dir()).await;
@@ -100,40 +100,6 @@ pub(crate) async fn run(arguments: cli::Dev, data_dir: PathBuf) -> Result<()> {
 /// What the file of `--scheduler-config` says.
 pub(crate) fn scheduler_config(file: Option<&Path>) -> Result<scheduler::Config> {
     Ok(file.map_or_else(|| Ok(scheduler::Config::default()), scheduler::Config::read)?)
-}
-
-/// Says when the cluster is ready, then waits for a signal.
-async fn until_stopped(
-    home: &Home,
-    client: kube::Client,
-    node: &str,
-    address: std::net::SocketAddr,
-    kubeconfig: &std::path::Path,
-    signals: &stop::Signals,
-) -> Result<()> {
-    let _announcement = tokio::select! {
-        became = ready::node(client, node) => {
-            became?;
-            let announcement = running::announce(home.data_dir())?;
-            line(format!("API server  https://{address}"))?;
-            line(format!("kubeconfig  {}", kubeconfig.display()))?;
-            if let Some(other) = announcement.other() {
-                line(running::two_clusters(other, kubeconfig))?;
-            }
-            line("ready")?;
-            announcement
-        }
-        () = signals.received() => return Ok(()),
-    };
-    let trimmed = async {
-        trim::after_start().await;
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = trimmed => {}
-        () = signals.received() => {}
-    }
-    Ok(())
 }
 
 /// Takes all the file descriptors that the host grants: a proxied connection costs two, and the soft

@@ -76,18 +76,14 @@ pub(crate) async fn run(arguments: cli::Agent, data_dir: PathBuf) -> Result<()> 
         Ok(())
     });
 
-    let outcome = tokio::select! {
-        outcome = async {
-            ready::node(client, &node.name).await?;
-            line(format!("node        {} at {}, pods in {}", node.name, node.ip, joined.range))?;
-            line("ready")?;
-            trim::after_start().await;
-            std::future::pending::<Result<()>>().await
-        } => outcome,
-        () = signals.received() => Ok(()),
-        ended = components.first_to_end() => Err(ended),
+    let life = async {
+        ready::node(client, &node.name).await?;
+        line(format!("node        {} at {}, pods in {}", node.name, node.ip, joined.range))?;
+        line("ready")?;
+        trim::after_start().await;
+        std::future::pending().await
     };
-    tracing::info!("stopping");
+    let outcome = components.until_stopped(&signals, life).await;
     let stopped = components.stop(CancellationToken::new()).await;
     if !arguments.keep_pods {
         stop::pods(&runtime, Some(&bridge), folder.path()).await;

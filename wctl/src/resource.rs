@@ -182,7 +182,7 @@ fn from_discovery(list: &Value) -> Vec<Resource> {
                     version: text(&version["version"]),
                     kind: text(&resource["responseKind"]["kind"]),
                     plural: text(&resource["resource"]),
-                    singular: text(&resource["singularResource"]),
+                    singular: singular(resource),
                     namespaced: resource["scope"] == "Namespaced",
                     short_names: texts(&resource["shortNames"]),
                     categories: texts(&resource["categories"]),
@@ -192,6 +192,14 @@ fn from_discovery(list: &Value) -> Vec<Resource> {
         }
     }
     found
+}
+
+/// The name of one; who gives none means the kind's.
+fn singular(resource: &Value) -> String {
+    match text(&resource["singularResource"]) {
+        none if none.is_empty() => text(&resource["responseKind"]["kind"]).to_lowercase(),
+        given => given,
+    }
 }
 
 fn array(value: &Value) -> &[Value] {
@@ -224,6 +232,14 @@ mod tests {
         found.extend(from_discovery(&json!({"items": [{"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [
             entry("deployments", "deployment", "Deployment", &["deploy"])]}]}]})));
         Resources(found)
+    }
+
+    #[test]
+    fn a_resource_without_a_singular_name_is_called_by_its_kind() {
+        let entry = json!({"resource": "pods", "responseKind": {"kind": "PodMetrics"}});
+        let list = json!({"items": [{"metadata": {"name": "metrics.k8s.io"},
+            "versions": [{"version": "v1beta1", "resources": [entry]}]}]});
+        assert_eq!(from_discovery(&list)[0].display("a"), "podmetrics.metrics.k8s.io/a");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use apiserver::{Server, User};
+use apiserver::Server;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli;
@@ -29,7 +29,6 @@ use crate::dev::home::Home;
 use crate::dev::{
     host_name, raise_descriptor_limit, running, scheduler_config, slot, stop, storage, trim,
 };
-use crate::output::line;
 use election::Office;
 
 /// Runs the control plane until SIGINT or SIGTERM.
@@ -61,8 +60,7 @@ pub(crate) async fn run(arguments: cli::Server, data_dir: PathBuf) -> Result<()>
     let kubeconfig = home.write_kubeconfig(address)?;
 
     let client = |component: &str, user: &str, groups: &[&str]| {
-        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-        kube::Client::new(server.local(User::new(user, groups)).named(component), "default")
+        components::local(&server, component, user, groups)
     };
     let admin = client("wctl", "wctl", &["system:masters"]);
     let url = format!("https://{}", SocketAddr::new(advertise, address.port()));
@@ -92,25 +90,15 @@ pub(crate) async fn run(arguments: cli::Server, data_dir: PathBuf) -> Result<()>
     let stop = CancellationToken::new();
     components.start_server(server, stop.clone());
 
-    let outcome = tokio::select! {
-        outcome = async {
-            answers(&admin).await?;
-            let announcement = running::announce(home.data_dir())?;
-            line(format!("API server  {url}"))?;
-            line(format!("kubeconfig  {}", kubeconfig.display()))?;
-            if let Some(other) = announcement.other() {
-                line(running::two_clusters(other, &kubeconfig))?;
-            }
-            let hash = apiserver::pki::public_key_hash(authority.ca_pem())?;
-            line(format!("to join     wctl agent --server {url} --token {token} --ca-hash {hash}"))?;
-            line("ready")?;
-            trim::after_start().await;
-            std::future::pending::<Result<()>>().await
-        } => outcome,
-        () = signals.received() => Ok(()),
-        ended = components.first_to_end() => Err(ended),
+    let hash = apiserver::pki::public_key_hash(authority.ca_pem())?;
+    let join = format!("to join     wctl agent --server {url} --token {token} --ca-hash {hash}");
+    let life = async {
+        answers(&admin).await?;
+        let _announcement = running::say_ready(home.data_dir(), &url, &kubeconfig, &[join])?;
+        trim::after_start().await;
+        std::future::pending().await
     };
-    tracing::info!("stopping");
+    let outcome = components.until_stopped(&signals, life).await;
     let stopped = components.stop(stop).await;
     home.close().await;
     outcome.and(stopped)

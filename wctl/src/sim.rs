@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use apiserver::{Server, User};
+use apiserver::Server;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,17 +69,16 @@ pub(crate) async fn run(arguments: cli::Sim, data_dir: PathBuf) -> Result<()> {
     .context("start the API server")?;
     let address = server.local_addr();
     let kubeconfig = home.write_kubeconfig(address)?;
-    let client = |component: &str, user: &str, group: Option<&str>| {
-        let user = User::new(user, group.into_iter().map(str::to_owned).collect());
-        kube::Client::new(server.local(user).named(component), "default")
+    let client = |component: &str, user: &str, groups: &[&str]| {
+        components::local(&server, component, user, groups)
     };
-    let witness = client("hollow-nodes", "system:hollow-nodes", Some("system:masters"));
+    let witness = client("hollow-nodes", "system:hollow-nodes", &["system:masters"]);
     let nodes = Nodes::new(&server, arguments.nodes);
 
     let mut components = Components::default();
-    let scheduler = client("kube-scheduler", "system:kube-scheduler", None);
+    let scheduler = client("kube-scheduler", "system:kube-scheduler", &[]);
     components.scheduler(scheduler::Config::default(), scheduler);
-    let controllers = client("kube-controller-manager", "system:kube-controller-manager", None);
+    let controllers = client("kube-controller-manager", "system:kube-controller-manager", &[]);
     components.controllers(
         controllers::Config {
             node_grace: arguments.node_grace,
@@ -103,14 +102,9 @@ pub(crate) async fn run(arguments: cli::Sim, data_dir: PathBuf) -> Result<()> {
         line(format!("kubeconfig  {}", kubeconfig.display()))?;
         line("ready")?;
         live(&arguments, &nodes, witness, &tracker).await;
-        anyhow::Ok(())
+        std::future::pending().await
     };
-    let outcome = tokio::select! {
-        () = signals.received() => Ok(()),
-        outcome = simulated => outcome,
-        ended = components.first_to_end() => Err(ended),
-    };
-    tracing::info!("stopping");
+    let outcome = components.until_stopped(&signals, simulated).await;
     tracker.close();
     if tokio::time::timeout(DRAIN, tracker.wait()).await.is_err() {
         tracing::warn!(requests = tracker.len(), "requests of nodes were still under way");

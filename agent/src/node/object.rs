@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use runtime::wasm::World;
 use serde_json::{Map, Value, json};
 
 use super::facts::Facts;
@@ -51,6 +52,12 @@ fn architecture() -> &'static str {
     }
 }
 
+/// The worlds of Wasm containers that this node runs, as labels: a pod that must not land where its
+/// world is unknown selects `wasm.wharf.dev/http-proxy-0.2: "true"`, or names a RuntimeClass that does.
+fn worlds() -> impl Iterator<Item = (String, String)> {
+    World::RUN.iter().map(|world| (format!("wasm.wharf.dev/{}", world.word()), "true".to_owned()))
+}
+
 /// The Node as this agent registers it.
 pub(super) fn node(config: &Config, report: &Report, now: Timestamp) -> Node {
     let mut labels: BTreeMap<String, String> = [
@@ -64,6 +71,7 @@ pub(super) fn node(config: &Config, report: &Report, now: Timestamp) -> Node {
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
+    labels.extend(worlds());
     labels.extend(config.node_labels.clone());
     let cidr = config.network.cidr().to_string();
     Node {
@@ -235,6 +243,8 @@ fn conditions(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::config::{Capacity, ServingTls};
 
@@ -282,6 +292,9 @@ mod tests {
         let labels = node.metadata.labels.unwrap();
         assert_eq!(labels["kubernetes.io/hostname"], "n1");
         assert_eq!((labels["zone"].as_str(), labels[NATIVE_LABEL].as_str()), ("a", "true"));
+        let worlds = ["wasip1-command", "cli-command-0.2", "http-proxy-0.2"];
+        let said = labels.keys().filter_map(|key| key.strip_prefix("wasm.wharf.dev/"));
+        assert_eq!(said.collect::<BTreeSet<_>>(), BTreeSet::from(worlds));
         assert_eq!(node.spec.unwrap().pod_cidr.as_deref(), Some("10.244.0.0/24"));
         let status = node.status.unwrap();
         let allocatable = status.allocatable.unwrap();

@@ -14,6 +14,7 @@ use runtime::spec::{ContainerState, Exit, Identity, Resources};
 
 use super::backoff::Backoff;
 use super::resize::{Need, RestartFor};
+use super::restart::Restart;
 use super::{containers, resize};
 use crate::translate::resources::{ContainerQuantities, of_pod, quantities};
 use crate::translate::sysctl;
@@ -28,10 +29,17 @@ pub(crate) enum RestartPolicy {
 
 impl RestartPolicy {
     fn of(pod: &Pod) -> Self {
-        match pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) {
-            Some("Never") => Self::Never,
-            Some("OnFailure") => Self::OnFailure,
-            _ => Self::Always,
+        let name = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+        name.and_then(Self::named).unwrap_or(Self::Always)
+    }
+
+    /// The policy of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "Always" => Some(Self::Always),
+            "OnFailure" => Some(Self::OnFailure),
+            "Never" => Some(Self::Never),
+            _ => None,
         }
     }
 
@@ -79,6 +87,8 @@ impl Role {
 pub(crate) struct WantContainer {
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// When it is started again after it ended.
+    pub(crate) restart: Restart,
     /// Image as the spec names it.
     pub(crate) image: String,
     /// Grace of a restart after a failed liveness or startup probe, where the probe has its own.
@@ -92,7 +102,6 @@ pub(crate) struct WantContainer {
 /// What a pod asks of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Want {
-    pub(crate) restart: RestartPolicy,
     /// Init containers in their order, then the main ones, then the ephemeral ones.
     pub(crate) containers: Vec<WantContainer>,
     /// What it is to have as a whole.
@@ -123,6 +132,7 @@ impl Want {
             .map(|(container, role)| WantContainer {
                 name: container.name.clone(),
                 role,
+                restart: Restart::of(&container, RestartPolicy::of(pod)),
                 image: container.image.clone().unwrap_or_default(),
                 probe_grace: probe_grace(&container),
                 amounts: quantities(&container),
@@ -136,7 +146,6 @@ impl Want {
         });
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         Self {
-            restart: RestartPolicy::of(pod),
             containers,
             limits: of_pod(&spec),
             rejected,

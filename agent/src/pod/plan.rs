@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::model::RestartPolicy;
 use super::model::{
     Have, HaveContainer, Operation, ProbeKind, Role, Sandbox, Verdict, Want, WantContainer,
 };
@@ -122,9 +121,8 @@ pub(crate) fn is_ending(want: &Want, have: &Have) -> bool {
 
 /// Whether the pod has come to its end by its own restart policy.
 pub(crate) fn is_finished(want: &Want, have: &Have) -> bool {
-    let ended = |c: &&WantContainer| {
-        have.containers.get(&c.name).is_some_and(|state| has_ended(want, c, state))
-    };
+    let ended =
+        |c: &&WantContainer| have.containers.get(&c.name).is_some_and(|state| has_ended(c, state));
     let mut mains = want.containers.iter().filter(|c| c.role == Role::Main).peekable();
     let mains_done = mains.peek().is_some() && mains.all(|c| ended(&c));
     let init_failed =
@@ -134,20 +132,20 @@ pub(crate) fn is_finished(want: &Want, have: &Have) -> bool {
     want.finished || mains_done || init_failed
 }
 
-/// Whether a container of this role is started again after ending with `code`.
-pub(crate) fn restarts(policy: RestartPolicy, role: Role, code: i32) -> bool {
-    match role {
-        Role::Main => policy.restarts(code),
+/// Whether a container is started again after ending with `code`.
+pub(crate) fn restarts(container: &WantContainer, code: i32) -> bool {
+    match container.role {
+        Role::Main => container.restart.follows(code),
         Role::Sidecar => true,
-        Role::Init => code != 0 && policy != RestartPolicy::Never,
+        Role::Init => code != 0 && container.restart.follows(code),
         Role::Ephemeral => false,
     }
 }
 
 /// Whether a container has ended and is not started again; one with a new image always is, and one that
 /// was ended for a resize.
-pub(crate) fn has_ended(want: &Want, container: &WantContainer, state: &HaveContainer) -> bool {
-    state.exit().is_some_and(|exit| !restarts(want.restart, container.role, exit.code))
+pub(crate) fn has_ended(container: &WantContainer, state: &HaveContainer) -> bool {
+    state.exit().is_some_and(|exit| !restarts(container, exit.code))
         && !state.outdated(container)
         && !state.resizing
 }
@@ -318,7 +316,7 @@ fn keep_up(container: &WantContainer, want: &Want, have: &Have, now: Timestamp, 
     let start_at = match state.exit() {
         // Init containers run again in a new sandbox, whatever became of them in the old one.
         Some(_) if state.from_earlier_sandbox && container.role == Role::Init => None,
-        Some(_) if has_ended(want, container, &state) => return,
+        Some(_) if has_ended(container, &state) => return,
         Some(exit) => state.crashes.retry_at(exit.finished_at),
         None => None,
     };

@@ -11,7 +11,7 @@ use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::{requests, running, tokens};
+use crate::{requests, running, tokens, usage};
 
 type Case = fn() -> Pin<Box<dyn Future<Output = Result<()>>>>;
 
@@ -41,6 +41,8 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("statuses_say_what_a_container_has", || Box::pin(running::statuses())),
     ("host_ports_lead_into_the_pod", || Box::pin(running::host_ports())),
     ("safe_sysctls_are_set_and_others_refused", || Box::pin(running::sysctls())),
+    ("use_is_measured", || Box::pin(usage::measured())),
+    ("use_is_told_to_who_may_know", || Box::pin(usage::guarded())),
 ];
 
 pub(crate) fn phase(pod: &Value, phase: &str) -> bool {

@@ -132,8 +132,13 @@ impl Node {
         Ok(())
     }
 
-    /// A client of the node's own endpoint with a certificate of the cluster CA.
-    pub(crate) async fn kubelet_client(&self, user: &str, group: &str) -> Result<kube::Client> {
+    /// The certificate authority of the cluster.
+    pub(crate) fn ca_pem(&self) -> &str {
+        self.authority.ca_pem()
+    }
+
+    /// Where the node's own endpoint is.
+    pub(crate) async fn kubelet_url(&self) -> Result<String> {
         let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client.clone());
         let status = nodes.get("n1").await?.status.unwrap_or_default();
         let port = status
@@ -141,13 +146,14 @@ impl Node {
             .and_then(|endpoints| endpoints.kubelet_endpoint)
             .context("the node's endpoint")?
             .port;
+        Ok(format!("https://127.0.0.1:{port}"))
+    }
+
+    /// A client of the node's own endpoint with a certificate of the cluster CA.
+    pub(crate) async fn kubelet_client(&self, user: &str, group: &str) -> Result<kube::Client> {
         let identity = self.authority.client(user, Some(group))?;
-        let text = apiserver::pki::kubeconfig(
-            "n1",
-            &format!("https://127.0.0.1:{port}"),
-            self.authority.ca_pem(),
-            &identity,
-        );
+        let url = self.kubelet_url().await?;
+        let text = apiserver::pki::kubeconfig("n1", &url, self.authority.ca_pem(), &identity);
         let config = kube::Config::from_custom_kubeconfig(
             kube::config::Kubeconfig::from_yaml(&text)?,
             &Default::default(),

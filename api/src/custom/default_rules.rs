@@ -36,7 +36,7 @@ fn one(schema: &Schema, default: &Value, path: &Path, errors: &mut Errors) {
     }
     let root = Path::root();
     let mut found = validate(schema, default, &root);
-    found.extend(embedded::check_whole(schema, default, &root));
+    found.extend(embedded::check(schema, default, &root));
     found.extend(lists::check(schema, default, &root));
     errors.extend(prefixed(found, path));
 }

@@ -29,6 +29,10 @@ pub(super) fn default(schema: &Schema, value: &mut Value) {
         Value::Array(list) => {
             let Some(items) = &schema.items else { return };
             for item in list {
+                let null = item.is_null() && !items.nullable;
+                if let Some(default) = items.default.as_ref().filter(|_| null) {
+                    *item = default.clone();
+                }
                 default(items, item);
             }
         }

@@ -6,50 +6,20 @@
 use serde_json::Value;
 
 use super::Schema;
+use super::walk::walk;
 use crate::field::{Errors, FieldError, Path};
 use crate::meta;
 use crate::names::{self, NameRule};
 
-/// Checks all objects within an object.
-pub(super) fn check(schema: &Schema, object: &Value, path: &Path) -> Errors {
+/// Checks all such objects within a value, which may be one itself.
+pub(super) fn check(schema: &Schema, value: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    parts(schema, object, path, &mut errors);
-    errors
-}
-
-/// Checks a value that may be such an object itself, and all within it.
-pub(super) fn check_whole(schema: &Schema, value: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    walk(schema, value, path, &mut errors);
-    errors
-}
-
-fn walk(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
-    if schema.embedded && value.is_object() {
-        errors.extend(one(value, path));
-    }
-    parts(schema, value, path, errors);
-}
-
-fn parts(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
-    match value {
-        Value::Object(map) => {
-            for (name, value) in map {
-                if let Some(field) = schema.properties.get(name) {
-                    walk(field, value, &path.child(name), errors);
-                } else if let Some(values) = schema.field(name) {
-                    walk(values, value, &path.key(name), errors);
-                }
-            }
+    walk(schema, value, path, &mut |schema, value, path| {
+        if schema.embedded && value.is_object() {
+            errors.extend(one(value, path));
         }
-        Value::Array(list) => {
-            let Some(items) = &schema.items else { return };
-            for (n, item) in list.iter().enumerate() {
-                walk(items, item, &path.index(n), errors);
-            }
-        }
-        _ => {}
-    }
+    });
+    errors
 }
 
 fn one(object: &Value, path: &Path) -> Errors {
@@ -62,7 +32,7 @@ fn one(object: &Value, path: &Path) -> Errors {
                 continue;
             }
             Value::String(text) if text.is_empty() => Some("must not be empty".to_owned()),
-            Value::String(text) if field == "kind" => kind(text),
+            Value::String(text) if field == "kind" => names::kind(text),
             Value::String(text) if text.matches('/').count() > 1 => {
                 Some(format!("unexpected GroupVersion string: {text}"))
             }
@@ -83,12 +53,6 @@ fn one(object: &Value, path: &Path) -> Errors {
         Ok(_) => errors.extend(metadata_errors(metadata, path)),
     }
     errors
-}
-
-fn kind(kind: &str) -> Option<String> {
-    let messages = names::dns1035_label(&kind.to_lowercase());
-    (!messages.is_empty())
-        .then(|| format!("may have mixed case, but should otherwise match: {}", messages.join(",")))
 }
 
 /// The errors of metadata that may have no name yet.

@@ -1,7 +1,14 @@
-//! The part of JSONPath that printer columns use: `.a.b`, `['a.b']`, `[0]`, `[*]`, `[?(@.a=="b")]`.
+//! JSONPath as printer columns use it: `.a.b`, `.a\.b`, `[0]`, `[-1:]`, `[*]`, `..a`, `['a','b']`,
+//! `[?(@.a=="b")]`.
+//!
+//! What leads nowhere finds nothing; what makes no sense for a value (an index of a map) is an error.
 //!
 //! Source: k8s.io/client-go/util/jsonpath,
 //! <https://kubernetes.io/docs/reference/kubectl/jsonpath/>.
+
+mod parse;
+
+use std::cmp::Ordering;
 
 use serde_json::Value;
 
@@ -12,14 +19,36 @@ pub(crate) struct JsonPath(Vec<Step>);
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Field(String),
-    /// From the end when negative.
-    Index(i64),
+    /// All fields of an object, all items of a list.
     All,
-    Filter {
-        path: JsonPath,
-        operator: Operator,
-        value: Value,
-    },
+    Items(Slice),
+    Filter(Box<Filter>),
+    /// The value and everything within it.
+    Within,
+    /// What several paths lead to, one after the other.
+    Union(Vec<JsonPath>),
+    /// A value of its own, as filters compare with.
+    Value(Value),
+    /// A word that is understood nowhere.
+    Word,
+}
+
+/// Items of a list; places are counted from the end when negative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slice {
+    from: i64,
+    /// `None`: to the end.
+    to: Option<i64>,
+    /// Every how manyth.
+    step: i64,
+}
+
+/// Keeps the items of a list for which it holds.
+#[derive(Clone, Debug, PartialEq)]
+struct Filter {
+    left: JsonPath,
+    /// `None`: whether there is anything on the left.
+    comparison: Option<(Operator, JsonPath)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,161 +59,228 @@ enum Operator {
     LessEqual,
     Greater,
     GreaterEqual,
+    /// One that does not exist.
+    Unknown,
 }
 
-const OPERATORS: &[(&str, Operator)] = &[
-    ("==", Operator::Equal),
-    ("!=", Operator::NotEqual),
-    ("<=", Operator::LessEqual),
-    (">=", Operator::GreaterEqual),
-    ("<", Operator::Less),
-    (">", Operator::Greater),
-];
+/// That a path makes no sense for a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Senseless;
+
+type Found<'v> = Result<Vec<&'v Value>, Senseless>;
 
 impl JsonPath {
-    /// Reads a path that starts with a dot.
+    /// Reads a path.
     ///
     /// # Errors
     /// What is wrong with it, or not understood.
     pub(crate) fn parse(text: &str) -> Result<JsonPath, String> {
-        let mut steps = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            rest = if let Some(inside) = rest.strip_prefix('[') {
-                let end = closing(inside).ok_or("a bracket is not closed")?;
-                steps.push(bracket(&inside[..end])?);
-                &inside[end + 1..]
-            } else {
-                let field = rest.strip_prefix('.').ok_or("a field must follow a dot")?;
-                let (name, after) = field_name(field);
-                match name.as_str() {
-                    "" if after.starts_with('[') => {}
-                    "" if steps.is_empty() && after.is_empty() => {}
-                    "" => return Err("a field's name is missing".to_owned()),
-                    "*" => steps.push(Step::All),
-                    _ => steps.push(Step::Field(name)),
-                }
-                after
-            };
-        }
-        Ok(JsonPath(steps))
-    }
-
-    /// The names of a path that is fields only.
-    pub(crate) fn fields(&self) -> Option<Vec<&str>> {
-        let name = |step: &'_ Step| matches!(step, Step::Field(_));
-        self.0.iter().all(name).then(|| {
-            let names = self.0.iter();
-            names
-                .filter_map(|s| if let Step::Field(name) = s { Some(name.as_str()) } else { None })
-                .collect()
-        })
+        parse::path(text)
     }
 
     /// The values that the path leads to, in order.
-    pub(crate) fn find<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
-        self.0.iter().fold(vec![value], |at, step| {
-            at.into_iter().flat_map(|value| step.from(value)).collect()
-        })
+    ///
+    /// # Errors
+    /// Where the path makes no sense.
+    pub(crate) fn find<'v>(&'v self, value: &'v Value) -> Found<'v> {
+        self.0.iter().try_fold(vec![value], |at, step| step.from(&at))
     }
 }
 
 impl Step {
-    fn from<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
-        match (self, value) {
-            (Step::Field(name), Value::Object(map)) => map.get(name).into_iter().collect(),
-            (Step::Index(index), Value::Array(list)) => {
-                let at = if *index < 0 { index + list.len() as i64 } else { *index };
-                usize::try_from(at).ok().and_then(|at| list.get(at)).into_iter().collect()
+    fn from<'v>(&'v self, values: &[&'v Value]) -> Found<'v> {
+        let present = values.iter().copied().filter(|value| !value.is_null());
+        match self {
+            Step::Field(name) => Ok(present.filter_map(|value| value.get(name)).collect()),
+            Step::All => Ok(present.flat_map(children).collect()),
+            Step::Items(slice) => {
+                let each: Result<Vec<_>, _> = present.map(|value| slice.of(value)).collect();
+                Ok(each?.concat())
             }
-            (Step::All, Value::Array(list)) => list.iter().collect(),
-            (Step::All, Value::Object(map)) => map.values().collect(),
-            (Step::Filter { path, operator, value: wanted }, Value::Array(list)) => list
-                .iter()
-                .filter(|item| path.find(item).first().is_some_and(|v| operator.holds(v, wanted)))
-                .collect(),
-            _ => Vec::new(),
+            Step::Filter(filter) => {
+                let each: Result<Vec<_>, _> = values.iter().map(|value| filter.of(value)).collect();
+                Ok(each?.concat())
+            }
+            Step::Within => Ok(present.flat_map(within).collect()),
+            Step::Union(paths) => {
+                let each = paths
+                    .iter()
+                    .map(|path| path.0.iter().try_fold(values.to_vec(), |at, step| step.from(&at)));
+                Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
+            }
+            Step::Value(value) => Ok(vec![value]),
+            Step::Word => Err(Senseless),
+        }
+    }
+}
+
+fn children(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(map) => map.values().collect(),
+        Value::Array(list) => list.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value that has something within it, and all such values within it.
+fn within(value: &Value) -> Vec<&Value> {
+    let (children, text) = (children(value), value.as_str().unwrap_or_default());
+    if children.is_empty() && text.is_empty() {
+        return Vec::new();
+    }
+    [value].into_iter().chain(children.into_iter().flat_map(within)).collect()
+}
+
+impl Slice {
+    fn of<'v>(&self, value: &'v Value) -> Found<'v> {
+        let list = value.as_array().ok_or(Senseless)?;
+        let length = i64::try_from(list.len()).map_err(|_| Senseless)?;
+        let place = |at: i64| if at < 0 { at + length } else { at };
+        let (from, to) = (place(self.from), self.to.map_or(length, place));
+        if from == to {
+            return Ok(Vec::new());
+        }
+        let inside = from >= 0 && from < length && to >= 0 && to <= length && from < to;
+        if !inside || self.step < 1 {
+            return Err(Senseless);
+        }
+        let at = |place: i64| usize::try_from(place).map_err(|_| Senseless);
+        let items = list.get(at(from)?..at(to)?).ok_or(Senseless)?;
+        Ok(items.iter().step_by(at(self.step)?).collect())
+    }
+}
+
+impl Filter {
+    fn of<'v>(&'v self, value: &'v Value) -> Found<'v> {
+        let list = value.as_array().ok_or(Senseless)?;
+        let mut kept = Vec::new();
+        for item in list {
+            if self.holds(item)? {
+                kept.push(item);
+            }
+        }
+        Ok(kept)
+    }
+
+    fn holds(&self, item: &Value) -> Result<bool, Senseless> {
+        let left = self.left.find(item);
+        let Some((operator, right)) = &self.comparison else {
+            return Ok(left.is_ok_and(|found| !found.is_empty()));
+        };
+        let (left, right) = (left?, right.find(item)?);
+        match (&left[..], &right[..]) {
+            ([], _) | (_, []) => Ok(false),
+            ([left], [right]) => operator.holds(left, right),
+            _ => Err(Senseless),
         }
     }
 }
 
 impl Operator {
-    fn holds(self, left: &Value, right: &Value) -> bool {
+    fn holds(self, left: &Value, right: &Value) -> Result<bool, Senseless> {
         let order = match (left, right) {
-            (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
-            _ => left.as_f64().zip(right.as_f64()).and_then(|(l, r)| l.partial_cmp(&r)),
+            (Value::String(left), Value::String(right)) => left.cmp(right),
+            (Value::Bool(left), Value::Bool(right)) => {
+                if !matches!(self, Operator::Equal | Operator::NotEqual) {
+                    return Err(Senseless);
+                }
+                left.cmp(right)
+            }
+            (Value::Number(left), Value::Number(right)) if left.is_f64() == right.is_f64() => {
+                match (left.as_i64(), right.as_i64()) {
+                    (Some(left), Some(right)) => left.cmp(&right),
+                    _ => left.as_f64().partial_cmp(&right.as_f64()).ok_or(Senseless)?,
+                }
+            }
+            // Kinds are not mixed.
+            _ => return Err(Senseless),
         };
         match self {
-            Operator::Equal => left == right || order.is_some_and(|order| order.is_eq()),
-            Operator::NotEqual => left != right && !order.is_some_and(|order| order.is_eq()),
-            Operator::Less => order.is_some_and(|order| order.is_lt()),
-            Operator::LessEqual => order.is_some_and(|order| order.is_le()),
-            Operator::Greater => order.is_some_and(|order| order.is_gt()),
-            Operator::GreaterEqual => order.is_some_and(|order| order.is_ge()),
+            Operator::Equal => Ok(order == Ordering::Equal),
+            Operator::NotEqual => Ok(order != Ordering::Equal),
+            Operator::Less => Ok(order == Ordering::Less),
+            Operator::LessEqual => Ok(order != Ordering::Greater),
+            Operator::Greater => Ok(order == Ordering::Greater),
+            Operator::GreaterEqual => Ok(order != Ordering::Less),
+            Operator::Unknown => Err(Senseless),
         }
     }
 }
 
-/// A field's name (in which a backslash takes the next character as it is) and what follows.
-fn field_name(text: &str) -> (String, &str) {
-    let mut name = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => name.extend(chars.next().map(|(_, c)| c)),
-            '.' | '[' => return (name, &text[at..]),
-            _ => name.push(c),
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_values() {
+        let value = json!({"a": {"b.c": [1, 2, 3, 4], "b": {"c": 9}, "s": "x", "null": null,
+            "d": [{"n": "x", "v": 1, "t": true}, {"n": "y", "v": 2}, {"v": 1.5}]}});
+        for (path, want) in [
+            (".", json!([value])),
+            (".a.s", json!(["x"])),
+            ("a.s", json!(null)),
+            (".a.b\\.c[-1]", json!([4])),
+            (".a.b\\.c[*]", json!([1, 2, 3, 4])),
+            (".a.b\\.c[1:3]", json!([2, 3])),
+            (".a.b\\.c[-2:]", json!([3, 4])),
+            (".a.b\\.c[:2]", json!([1, 2])),
+            (".a.b\\.c[::2]", json!([1, 3])),
+            (".a.b\\.c[0,2]", json!([1, 3])),
+            (".a.b\\.c[2:2]", json!([])),
+            // A name in quotes is a path, too.
+            (".a['b\\.c'][0]", json!([1])),
+            (".a['b.c']", json!([9])),
+            (".a['s','b']", json!(["x", {"c": 9}])),
+            (".a.d[?(@.n=='y')].v", json!([2])),
+            (".a.d[?(@.n == \"y\")].v", json!([2])),
+            (".a.d[?(@.t)].n", json!(["x"])),
+            (".a.d[?(@.t==true)].n", json!(["x"])),
+            (".a.d[0:2][?(@.v>1)].n", json!(null)),
+            (".a.d[*].n", json!(["x", "y"])),
+            (".a.d[0]['n']", json!(["x"])),
+            (".a.b.*", json!([9])),
+            ("..c", json!([9])),
+            (".a..n", json!(["x", "y"])),
+            (".a.none", json!([])),
+            (".a.none[0].x", json!([])),
+            (".a.null", json!([null])),
+            (".a.null.x[0]", json!([])),
+            (".a.s.x", json!([])),
+            // No list, no such item, kinds that do not compare.
+            (".a[0]", json!(null)),
+            (".a.b\\.c[4]", json!(null)),
+            (".a.b\\.c[-5]", json!(null)),
+            (".a.b\\.c[3:1]", json!(null)),
+            (".a.b\\.c[-1:0]", json!(null)),
+            (".a.b\\.c[::0]", json!(null)),
+            (".a[?(@.n=='y')]", json!(null)),
+            (".a.d[?(@.v==1)].n", json!(null)),
+            (".a.d[?(@.n=<'y')].v", json!(null)),
+            (".a.d[?(@.t<true)].n", json!(null)),
+        ] {
+            let path = JsonPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let found = path.find(&value).map_or(Value::Null, |found| json!(found));
+            assert_eq!(found, want, "{path:?}");
         }
     }
-    (name, "")
-}
 
-/// Where the bracket ends, not counting those within quotes and within filters.
-fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut quote) = (0, None);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '[') => depth += 1,
-            (None, ']') if depth == 0 => return Some(at),
-            (None, ']') => depth -= 1,
-            _ => {}
+    #[test]
+    fn what_is_no_path_is_told() {
+        for wrong in [
+            ".a[",
+            ".a[b]",
+            ".a[\"b\"]",
+            ".a[?(@.b",
+            ".a[?(@.b)",
+            "....a",
+            ".a[1:2:3:4]",
+            ".a[?(@.a=='b)]",
+            ".a[?(#)]",
+            ".a[9999999999999999999]",
+        ] {
+            assert!(JsonPath::parse(wrong).is_err(), "{wrong}");
         }
     }
-    None
-}
-
-fn bracket(text: &str) -> Result<Step, String> {
-    let text = text.trim();
-    if text == "*" {
-        return Ok(Step::All);
-    }
-    if let Some(filter) = text.strip_prefix("?(").and_then(|text| text.strip_suffix(')')) {
-        return self::filter(filter);
-    }
-    if let Some(name) = quoted(text) {
-        return Ok(Step::Field(name.to_owned()));
-    }
-    text.parse().map(Step::Index).map_err(|_| format!("[{text}] is not understood"))
-}
-
-fn quoted(text: &str) -> Option<&str> {
-    ['\'', '"'].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
-}
-
-fn filter(text: &str) -> Result<Step, String> {
-    let (at, (sign, operator)) = OPERATORS
-        .iter()
-        .filter_map(|operator| Some((text.find(operator.0)?, *operator)))
-        .min_by_key(|(at, _)| *at)
-        .ok_or_else(|| format!("{text} compares nothing"))?;
-    let (left, right) = (text[..at].trim(), text[at + sign.len()..].trim());
-    let path = left.strip_prefix('@').ok_or_else(|| format!("{left} does not begin with @"))?;
-    let value = match quoted(right) {
-        Some(text) => text.into(),
-        None => serde_json::from_str(right).map_err(|_| format!("{right} is no value"))?,
-    };
-    Ok(Step::Filter { path: JsonPath::parse(path)?, operator, value })
 }

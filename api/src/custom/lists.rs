@@ -7,35 +7,18 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::Schema;
+use super::walk::walk;
 use crate::field::{Errors, FieldError, Path};
 
 /// Reports the items of all lists of an object that repeat an earlier one, by what identifies them.
 pub(super) fn check(schema: &Schema, value: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    walk(schema, value, path, &mut errors);
+    walk(schema, value, path, &mut |schema, value, path| {
+        if let Value::Array(list) = value {
+            duplicates(schema, list, path, &mut errors);
+        }
+    });
     errors
-}
-
-fn walk(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
-    match value {
-        Value::Object(map) => {
-            for (name, value) in map {
-                if let Some(field) = schema.properties.get(name) {
-                    walk(field, value, &path.child(name), errors);
-                } else if let Some(values) = schema.field(name) {
-                    walk(values, value, &path.key(name), errors);
-                }
-            }
-        }
-        Value::Array(list) => {
-            duplicates(schema, list, path, errors);
-            let Some(items) = &schema.items else { return };
-            for (n, item) in list.iter().enumerate() {
-                walk(items, item, &path.index(n), errors);
-            }
-        }
-        _ => {}
-    }
 }
 
 fn duplicates(schema: &Schema, list: &[Value], path: &Path, errors: &mut Errors) {

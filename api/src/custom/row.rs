@@ -14,7 +14,8 @@ use crate::table::{NAME_AND_AGE, Printer};
 
 use Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
 
-const ALL: &[Verb] = &[Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch];
+/// In the order in which discovery shows them.
+const ALL: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Create, Update, Watch];
 /// While the definition is being deleted.
 const NO_CREATE: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Update, Watch];
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
@@ -61,14 +62,7 @@ fn row(
     let (group, plural, kind) =
         (owned(&spec["group"]), owned(&names["plural"]), owned(&names["kind"]));
     let api_version = format!("{group}/{}", version["name"].as_str().unwrap_or_default());
-    let deprecation = if version["deprecated"] == true {
-        match version["deprecationWarning"].as_str() {
-            Some(warning) => warning.to_owned(),
-            None => format!("{api_version} {kind} is deprecated"),
-        }
-    } else {
-        String::new()
-    };
+    let deprecation = deprecation(spec, version);
     let subresources = &version["subresources"];
     let columns = Columns::read(version).map(Arc::new);
     let strategy = Custom {
@@ -103,23 +97,47 @@ fn row(
     })
 }
 
+/// The warning of a deprecated version, which names the best of the newer ones; "" of any other.
+fn deprecation(spec: &Value, version: &Value) -> String {
+    if version["deprecated"] != true {
+        return String::new();
+    }
+    if let Some(warning) = version["deprecationWarning"].as_str() {
+        return warning.to_owned();
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, kind, old) =
+        (text(&spec["group"]), text(&spec["names"]["kind"]), text(&version["name"]));
+    let good = |version: &&Value| version["served"] == true && version["deprecated"] != true;
+    let better = spec["versions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(good)
+        .map(|version| text(&version["name"]))
+        .filter(|name| by_priority(name, &old).is_lt())
+        .min_by(|a, b| by_priority(a, b));
+    let instead = better.map(|name| format!("; use {group}/{name} {kind}")).unwrap_or_default();
+    format!("{group}/{old} {kind} is deprecated{instead}")
+}
+
 fn subresource_rows(strategy: &Custom, kind: &Text) -> Vec<Subresource> {
     let mut rows = Vec::new();
-    if strategy.scale.is_some() {
-        rows.push(Subresource {
-            name: Text::Borrowed("scale"),
-            group: Text::Borrowed("autoscaling"),
-            version: Text::Borrowed("v1"),
-            kind: Text::Borrowed("Scale"),
-            verbs: READ_WRITE,
-        });
-    }
     if strategy.status {
         rows.push(Subresource {
             name: Text::Borrowed("status"),
             group: Text::Borrowed(""),
             version: Text::Borrowed(""),
             kind: kind.clone(),
+            verbs: READ_WRITE,
+        });
+    }
+    if strategy.scale.is_some() {
+        rows.push(Subresource {
+            name: Text::Borrowed("scale"),
+            group: Text::Borrowed("autoscaling"),
+            version: Text::Borrowed("v1"),
+            kind: Text::Borrowed("Scale"),
             verbs: READ_WRITE,
         });
     }

@@ -4,21 +4,29 @@
 
 use serde_json::Value;
 
+use super::Schema;
+use super::field_path::FieldPath;
 use crate::field::{Errors, FieldError, Path};
 
 const REASONS: &[&str] =
     &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
 /// Checks the rules of a schema at `path`.
-pub(super) fn check(rules: &Value, path: &Path) -> Errors {
+pub(super) fn check(schema: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for (n, rule) in rules.as_array().into_iter().flatten().enumerate() {
-        one(rule, &path.child("x-kubernetes-validations").index(n), &mut errors);
+    let rules = schema["x-kubernetes-validations"].as_array().map_or(&[][..], Vec::as_slice);
+    if rules.is_empty() {
+        return errors;
+    }
+    let read = Schema::read(schema).ok();
+    for (n, rule) in rules.iter().enumerate() {
+        let path = path.child("x-kubernetes-validations").index(n);
+        one(rule, read.as_ref(), &path, &mut errors);
     }
     errors
 }
 
-fn one(rule: &Value, path: &Path, errors: &mut Errors) {
+fn one(rule: &Value, schema: Option<&Schema>, path: &Path, errors: &mut Errors) {
     let text = |field: &str| rule[field].as_str().unwrap_or_default();
     let blank = |field: &str| !text(field).is_empty() && text(field).trim().is_empty();
     let broken = |text: &str| text.contains(['\n', '\r']);
@@ -49,6 +57,11 @@ fn one(rule: &Value, path: &Path, errors: &mut Errors) {
     }
     if broken(text("fieldPath")) {
         let detail = "fieldPath must not contain line breaks";
+        errors.push(FieldError::invalid(&at, text("fieldPath"), detail));
+    }
+    let leads = |schema| FieldPath::find(text("fieldPath"), schema, true).is_ok();
+    if !schema.is_none_or(leads) {
+        let detail = "fieldPath must be a valid path";
         errors.push(FieldError::invalid(&at, text("fieldPath"), detail));
     }
 }

@@ -65,7 +65,7 @@ fn walk(schema: &Value, around: Around<'_>, path: &Path, errors: &mut Errors) {
     below(&schema["items"], inside, &path.child("items"), errors);
     maps(schema, path, errors);
     lists(schema, path, errors);
-    errors.extend(rule_expressions::check(&schema["x-kubernetes-validations"], path));
+    errors.extend(rule_expressions::check(schema, path));
 }
 
 fn below(schema: &Value, around: Around<'_>, path: &Path, errors: &mut Errors) {

@@ -3,7 +3,6 @@
 
 use serde_json::{Map, Value};
 
-use super::json_path::JsonPath;
 use crate::field::{Errors, FieldError, Path, go_quote};
 use crate::selector::LabelSelector;
 use crate::strategy;
@@ -16,23 +15,27 @@ pub(super) struct Scale {
     selector: Option<Place>,
 }
 
-/// A place, and how the definition writes it.
+/// A place, as the definition writes it: fields after dots, `.spec.replicas`.
 #[derive(Debug)]
-struct Place {
-    text: String,
-    path: JsonPath,
-}
+struct Place(String);
 
 impl Place {
     fn read(scale: &Value, field: &str) -> Option<Place> {
-        let text = scale[field].as_str()?.to_owned();
-        let path = JsonPath::parse(&text).ok()?;
-        Some(Place { text, path })
+        scale[field].as_str().map(|text| Place(text.to_owned()))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = &str> {
+        self.0.strip_prefix('.').unwrap_or(&self.0).split('.')
+    }
+
+    /// What is there.
+    fn find<'v>(&self, object: &'v Value) -> Option<&'v Value> {
+        self.fields().try_fold(object, |at, field| at.get(field))
     }
 
     /// The number there, 0 for none.
     fn count(&self, object: &Value) -> i64 {
-        self.path.find(object).first().and_then(|n| n.as_i64()).unwrap_or(0)
+        self.find(object).and_then(Value::as_i64).unwrap_or(0)
     }
 
     /// That a value of another type is there.
@@ -45,14 +48,14 @@ impl Place {
             Value::Array(_) => (found.to_string(), "[]interface {}"),
             Value::Null | Value::Object(_) => (found.to_string(), "map[string]interface {}"),
         };
-        let place = &self.text;
+        let place = &self.0;
         format!("{place} accessor error: {shown} is of the type {kind}, expected {wanted}")
     }
 
     /// Checks that replicas can be counted with what is there.
     fn check_count(&self, object: &Value) -> Option<FieldError> {
-        let found = *self.path.find(object).first()?;
-        let path = Path::new(&self.text);
+        let found = self.find(object)?;
+        let path = Path::new(&self.0);
         let refuse = |detail: &str| Some(FieldError::invalid(&path, found.clone(), detail));
         match found.as_i64() {
             _ if found.is_null() => None,
@@ -85,14 +88,14 @@ impl Scale {
     pub(super) fn check_status(&self, object: &Value) -> Errors {
         let mut errors: Errors = self.status.check_count(object).into_iter().collect();
         let selector = self.selector.as_ref().and_then(|selector| {
-            let given = *selector.path.find(object).first()?;
+            let given = selector.find(object)?;
             let problem = match given.as_str() {
                 Some(text) => LabelSelector::parse(text).err()?.to_string(),
                 None if given.is_null() => return None,
                 None => selector.other_type(given, "string"),
             };
             let shown = given.as_str().unwrap_or_default();
-            Some(FieldError::invalid(&Path::new(&selector.text), shown, &problem))
+            Some(FieldError::invalid(&Path::new(&selector.0), shown, &problem))
         });
         errors.extend(selector);
         errors
@@ -100,10 +103,9 @@ impl Scale {
 
     /// That an object does not say how many replicas it wants.
     pub(super) fn lacks(&self, object: &Value) -> Option<String> {
-        let given = self.spec.path.find(object).first().is_some_and(|n| n.is_i64());
-        (!given).then(|| {
-            format!("the spec replicas field {} does not exist", go_quote(&self.spec.text))
-        })
+        let given = self.spec.find(object).is_some_and(Value::is_i64);
+        (!given)
+            .then(|| format!("the spec replicas field {} does not exist", go_quote(&self.spec.0)))
     }
 
     /// The Scale of an object.
@@ -116,8 +118,7 @@ impl Scale {
             scale["spec"]["replicas"] = wanted.into();
         }
         scale["status"]["replicas"] = self.status.count(object).into();
-        let selector =
-            self.selector.as_ref().and_then(|place| place.path.find(object).first()?.as_str());
+        let selector = self.selector.as_ref().and_then(|place| place.find(object)?.as_str());
         if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
             scale["status"]["selector"] = selector.into();
         }
@@ -128,7 +129,7 @@ impl Scale {
     pub(super) fn put(&self, mut object: Value, scale: &Value) -> Value {
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
         let mut at = &mut object;
-        for field in self.spec.path.fields().unwrap_or_default() {
+        for field in self.spec.fields() {
             if !at.is_object() {
                 *at = Value::Object(Map::new());
             }

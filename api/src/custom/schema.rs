@@ -6,6 +6,8 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::format;
+
 /// A schema, or a part of one. Absent fields are those that say nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -134,6 +136,15 @@ impl Schema {
     /// Whether any part has rules in CEL.
     pub(crate) fn has_rules(&self) -> bool {
         !self.rules.is_empty() || self.parts().any(Schema::has_rules)
+    }
+
+    /// The formats that mean nothing here, which are let pass and not looked at.
+    pub(crate) fn unrecognized_formats(&self) -> Vec<&str> {
+        let own = Some(&*self.format).filter(|own| !own.is_empty());
+        let own = own.filter(|own| !format::is_known(&self.kind, own));
+        let junctors = self.all_of.iter().chain(&self.any_of).chain(&self.one_of);
+        let inside = self.parts().chain(junctors).chain(self.not.as_deref());
+        own.into_iter().chain(inside.flat_map(Schema::unrecognized_formats)).collect()
     }
 
     /// The schemas of fields, values and items.

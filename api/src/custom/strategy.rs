@@ -2,7 +2,7 @@
 //!
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -10,9 +10,12 @@ use serde_json::Value;
 use super::scale::Scale;
 use super::validate::{prefixed, validate_change};
 use super::{Schema, defaults, embedded, lists, prune};
-use crate::field::{Errors, Path};
+use crate::field::{Errors, Path, go_quote};
 use crate::meta;
+use crate::names;
 use crate::strategy::{self, Strategy, keep_field};
+
+const NO_DOMAIN: &str = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers";
 
 /// One version of a custom resource.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ impl Strategy for Custom {
     fn prepare_for_create(&self, object: &mut Value) {
         if self.status {
             meta::remove(object, "status");
+            // What it says by default it says from the beginning.
+            self.default(object);
         }
     }
 
@@ -114,15 +119,36 @@ impl Strategy for Custom {
     }
 
     fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
-        match (self.status, subresource) {
-            (true, "status") => &[&["spec"]],
-            (true, _) => &[&["status"]],
-            (false, _) => &[],
-        }
+        // Of what other fields an object has, an update of the status writes none either.
+        if self.status && subresource != "status" { &[&["status"]] } else { &[] }
+    }
+
+    fn written_fields(&self, subresource: &str) -> Option<&'static [&'static [&'static str]]> {
+        (subresource == "status").then_some(&[&["status"]])
     }
 
     fn schema_of(&self, api_version: &str) -> Option<&Schema> {
         self.schemas.get(api_version).map(|schema| &**schema)
+    }
+
+    /// Finalizers are anybody's here, so those added may meet others of the same name.
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let finalizers = |object: &Value| -> BTreeSet<String> {
+            let all = object["metadata"]["finalizers"].as_array().into_iter().flatten();
+            all.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        };
+        let had = finalizers(old);
+        let mut warnings = Vec::new();
+        for name in finalizers(new).difference(&had) {
+            let mut warn = |problem: &str| {
+                warnings.push(format!("metadata.finalizers: {}: {problem}", go_quote(name)));
+            };
+            names::qualified_name(name).iter().for_each(|problem| warn(problem));
+            if !name.contains('/') {
+                warn(NO_DOMAIN);
+            }
+        }
+        warnings
     }
 
     fn list_kind(&self) -> Option<&str> {

@@ -1,15 +1,15 @@
+mod columns;
 mod objects;
+mod type_meta;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::json_path::JsonPath;
 use super::validate::validate;
 use super::*;
 use crate::decode;
 use crate::field::Path;
 use crate::resources::Resource;
-use crate::table::{IncludeObject, render};
 
 fn at() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().expect("a time")
@@ -149,6 +149,16 @@ fn values_are_refused_in_kubernetes_words() {
             r#"spec.a: Invalid value: "object": spec.a in body must be of type integer,string: "object""#,
         ),
         (
+            json!({"x-kubernetes-int-or-string": true}),
+            json!(1.5),
+            r#"spec.a: Invalid value: "number": spec.a in body must be of type integer,string: "number""#,
+        ),
+        (
+            json!({"type": "string", "format": "k8s-short-name"}),
+            json!("A_b"),
+            r#"spec.a: Invalid value: "A_b": spec.a in body must be of type k8s-short-name: "A_b""#,
+        ),
+        (
             json!({"type": "integer", "oneOf": [{"minimum": 5}, {"minimum": 6}]}),
             json!(7),
             r#"spec.a: Invalid value: "": "spec.a" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
@@ -173,6 +183,7 @@ fn values_are_accepted() {
         (json!({"type": "string", "nullable": true}), json!(null)),
         (json!({"x-kubernetes-int-or-string": true}), json!("50%")),
         (json!({"x-kubernetes-int-or-string": true}), json!(50)),
+        (json!({"x-kubernetes-int-or-string": true}), json!(50.0)),
         (json!({"x-kubernetes-preserve-unknown-fields": true}), json!([1, {"a": "b"}])),
         (json!({"type": "string", "format": "unheard-of"}), json!("x")),
         (json!({"type": "string", "format": "ipv4"}), json!("10.0.0.1")),
@@ -225,7 +236,8 @@ fn unknown_fields_go_and_absent_ones_come() {
         "spec.zzz",
     ];
     assert_eq!(problems, want.map(|field| format!("unknown field \"{field}\"")));
-    let wrong = json!({"metadata": {"labels": {"a": 1}}});
+    let wrong =
+        json!({"apiVersion": "gold.io/v1", "kind": "Foo", "metadata": {"labels": {"a": 1}}});
     let status =
         decode::decode(&row, wrong.to_string().as_bytes()).expect_err("a label is a string");
     assert_eq!(status.code, 400, "{status}");
@@ -237,6 +249,23 @@ fn finalizers_need_no_domain() {
     let old = json!({"apiVersion": "gold.io/v1", "kind": "Foo",
         "metadata": {"name": "a", "namespace": "d", "finalizers": ["mine"]}});
     crate::lifecycle::before_update(&row, &mut old.clone(), &old).expect("an update");
+}
+
+#[test]
+fn nulls_are_values_defaults_or_nothing() {
+    let schema = schema(&json!({"type": "object", "properties": {
+        "bare": {"type": "string"}, "null": {"type": "string", "nullable": true, "default": "x"},
+        "given": {"type": "string", "default": "x"},
+        "list": {"type": "array", "items": {"type": "string", "default": "i"}},
+        "plain": {"type": "array", "items": {"type": "string"}},
+        "map": {"type": "object", "additionalProperties": {"type": "string"}}}}));
+    let mut value = json!({"bare": null, "null": null, "given": null, "list": [null, "a"],
+        "plain": [null], "map": {"a": null, "b": "c"}});
+    defaults::default(&schema, &mut value);
+    assert_eq!(
+        value,
+        json!({"null": null, "given": "x", "list": ["i", "a"], "plain": [null], "map": {"b": "c"}})
+    );
 }
 
 #[test]
@@ -257,7 +286,7 @@ fn one_row_per_served_version() {
     let names: Vec<_> = rows.iter().map(|row| &*row.version).collect();
     assert_eq!(names, ["v2", "v1", "v1beta1", "x"]);
     assert!(rows.iter().all(|row| row.is_custom() && row.stored_version == "v1"));
-    assert_eq!(rows[2].deprecation, "gold.io/v1beta1 Foo is deprecated");
+    assert_eq!(rows[2].deprecation, "gold.io/v1beta1 Foo is deprecated; use gold.io/v2 Foo");
     let stored = rows[0].strategy.to_stored(json!({"apiVersion": "gold.io/v2", "kind": "Foo"}));
     assert_eq!(stored["apiVersion"], "gold.io/v1");
     assert_eq!(rows[2].strategy.from_stored(stored)["apiVersion"], "gold.io/v1beta1");
@@ -303,48 +332,4 @@ fn scales_are_where_the_version_says() {
     let scaled =
         row.strategy.with_scale(json!({"metadata": {}}), &json!({"spec": {"replicas": 5}}));
     assert_eq!(scaled["spec"], json!({"size": {"n": 5}}));
-}
-
-#[test]
-fn columns_show_what_their_paths_lead_to() {
-    let columns = json!({"additionalPrinterColumns": [
-        {"name": "N", "type": "integer", "jsonPath": ".spec.n"},
-        {"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status", "priority": 1},
-        {"name": "When", "type": "date", "jsonPath": ".spec.when", "description": "then"},
-        {"name": "List", "type": "string", "jsonPath": ".spec.list"},
-        {"name": "None", "type": "boolean", "jsonPath": ".spec.none"},
-    ]});
-    let spec = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let row = row(&spec, &columns);
-    let object = json!({"metadata": {"name": "a"},
-        "spec": {"n": 3, "when": "2026-11-21T09:59:00Z", "list": ["a", "b"]},
-        "status": {"conditions": [{"type": "Old", "status": "False"}, {"type": "Ready", "status": "True"}]}});
-    let table = render(&row, &[&object], json!({}), IncludeObject::None, true, at());
-    assert_eq!(table["rows"][0]["cells"], json!(["a", 3, "True", "60s", "[\"a\",\"b\"]", null]));
-    let defined = table["columnDefinitions"].as_array().expect("columns");
-    let names: Vec<_> =
-        defined.iter().map(|column| column["name"].as_str().unwrap_or("")).collect();
-    assert_eq!(names, ["Name", "N", "Ready", "When", "List", "None"]);
-    assert_eq!(defined[2]["priority"], 1);
-    assert_eq!(defined[3]["description"], "then");
-}
-
-#[test]
-fn paths() {
-    let value = json!({"a": {"b.c": [1, 2, 3], "d": [{"n": "x", "v": 1}, {"n": "y", "v": 2}]}});
-    for (path, want) in [
-        (".a['b.c'][0]", json!([1])),
-        (".a.b\\.c[-1]", json!([3])),
-        (".a.b\\.c[*]", json!([1, 2, 3])),
-        (".a.d[?(@.n=='y')].v", json!([2])),
-        (".a.d[?(@.v>1)].n", json!(["y"])),
-        (".a.d[*].n", json!(["x", "y"])),
-        (".a.none", json!([])),
-    ] {
-        let found = JsonPath::parse(path).map(|path| json!(path.find(&value)));
-        assert_eq!(found, Ok(want), "{path}");
-    }
-    for wrong in ["a", ".a[", ".a..b", ".a[b]", ".a[?(b)]"] {
-        assert!(JsonPath::parse(wrong).is_err(), "{wrong}");
-    }
 }

@@ -95,13 +95,14 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 fn has_kind(schema: &Schema, value: &Value) -> bool {
+    let whole = || value.as_f64().is_some_and(|number| number.fract() == 0.0);
     if schema.int_or_string {
-        return matches!(value, Value::String(_)) || value.is_i64() || value.is_u64();
+        return value.is_string() || whole();
     }
     match schema.kind.as_str() {
         "" => true,
         "number" => value.is_number(),
-        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "integer" => whole(),
         kind => kind == kind_of(value),
     }
 }

@@ -20,14 +20,18 @@ pub(super) fn parse(body: &[u8]) -> Result<(Value, Vec<String>), String> {
     let value = seed
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| {
-            if error.is_eof() {
-                "unexpected end of JSON input".to_owned()
-            } else {
-                error.to_string()
-            }
-        })?;
+        .map_err(|error| reason(&error, body))?;
     Ok((value, duplicates.into_inner().paths))
+}
+
+/// Why a body was not taken, in Go's words where Go has some.
+fn reason(error: &serde_json::Error, body: &[u8]) -> String {
+    if let Some(reason) = super::syntax::error(body) {
+        return reason;
+    }
+    let text = error.to_string();
+    // Where in the text it was is nothing that Kubernetes says.
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 #[derive(Default)]

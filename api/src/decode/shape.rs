@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::at::At;
-use super::json_type;
+use super::{go_types, json_type};
 use crate::field::go_quote;
 use crate::meta;
 use crate::quantity::Quantity;
@@ -144,11 +144,12 @@ fn clean_scalar(shape: &Shape, value: &mut Value, place: &Place<'_>) -> Result<(
     if value.is_number() && matches!(shape, Shape::Int32 | Shape::Int64 | Shape::IntOrString) {
         kind = format!("number {value}");
     }
+    let fields = place.at.fields();
+    let field = fields.rsplit('.').next().unwrap_or_default();
+    let wanted = go_type(shape, go_types::named(place.go_struct, field));
+    let of = place.go_struct;
     Err(format!(
-        "json: cannot unmarshal {kind} into Go struct field {}.{} of type {}",
-        place.go_struct,
-        place.at.fields(),
-        go_type(shape)
+        "json: cannot unmarshal {kind} into Go struct field {of}.{fields} of type {wanted}"
     ))
 }
 
@@ -169,11 +170,7 @@ fn clean_time(text: &str, layout: &str, format: fn(Timestamp) -> String) -> Resu
     let shown = parsed.map(format).filter(|shown| !shown.starts_with('-'));
     match shown {
         Some(time) => Ok(time.into()),
-        None => Err(format!(
-            "parsing time {0} as {1}: cannot parse {0} as \"2006\"",
-            go_quote(text),
-            go_quote(layout)
-        )),
+        None => Err(super::time::error(text, layout)),
     }
 }
 
@@ -198,16 +195,17 @@ fn zero(shape: &Shape) -> Value {
     }
 }
 
-fn go_type(shape: &Shape) -> String {
+/// What Go calls a type; `named` if it, or what a list is made of, has a name of its own.
+fn go_type(shape: &Shape, named: Option<&str>) -> String {
     match shape {
-        Shape::String => "string".to_owned(),
+        Shape::String => named.unwrap_or("string").to_owned(),
+        // A time is read as a text first.
+        Shape::Time | Shape::MicroTime => "string".to_owned(),
         Shape::Bool => "bool".to_owned(),
         Shape::Int32 | Shape::IntOrString => "int32".to_owned(),
         Shape::Int64 => "int64".to_owned(),
         Shape::Float64 => "float64".to_owned(),
         Shape::Bytes => "[]uint8".to_owned(),
-        Shape::Time => "v1.Time".to_owned(),
-        Shape::MicroTime => "v1.MicroTime".to_owned(),
         Shape::Quantity => "resource.Quantity".to_owned(),
         Shape::Any => "interface {}".to_owned(),
         Shape::Object(name) => {
@@ -216,7 +214,10 @@ fn go_type(shape: &Shape) -> String {
                 (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             format!("{version}.{kind}")
         }
-        Shape::List(item) => format!("[]{}", go_type(item)),
-        Shape::Map(value) => format!("map[string]{}", go_type(value)),
+        Shape::List(item) => format!("[]{}", go_type(item, named)),
+        Shape::Map(value) => match named {
+            Some(named) => named.to_owned(),
+            None => format!("map[string]{}", go_type(value, None)),
+        },
     }
 }

@@ -49,6 +49,18 @@ fn refuses_wrong_types_with_gos_words() {
             "json: cannot unmarshal number 70000000000 into Go struct field ContainerPort.spec.containers.ports.containerPort of type int32",
         ),
         (
+            r#"{"spec":{"restartPolicy":5}}"#,
+            "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+        ),
+        (
+            r#"{"spec":{"containers":[{"resources":{"limits":"x"}}]}}"#,
+            "json: cannot unmarshal string into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
+        ),
+        (
+            r#"{"spec":{"containers":[{"securityContext":{"capabilities":{"add":"x"}}}]}}"#,
+            "json: cannot unmarshal string into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type []v1.Capability",
+        ),
+        (
             r#"{"spec":{"hostNetwork":"yes"}}"#,
             "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool",
         ),
@@ -79,6 +91,52 @@ fn refuses_wrong_types_with_gos_words() {
 }
 
 #[test]
+fn what_a_body_is_comes_first() {
+    let parse = "the object provided is unrecognized (must be of type Pod): couldn't get \
+                 version/kind; json parse error:";
+    let kinds = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    for (body, want) in [
+        ("", format!("{parse} unexpected end of JSON input (<empty>)")),
+        (
+            "{\"a\":x}",
+            format!("{parse} invalid character 'x' looking for beginning of value ({{\"a\":x}})"),
+        ),
+        (
+            "[]",
+            format!("{parse} json: cannot unmarshal array into Go value of type {kinds} (5b5d)"),
+        ),
+        (
+            r#"{"apiVersion":[],"spec":5}"#,
+            format!(
+                "{parse} json: cannot unmarshal array into Go struct field .apiVersion of type \
+                 string ({{\"apiVersion\":[],\"spec\":5}})"
+            ),
+        ),
+        (
+            r#"{"apiVersion":"v1","kind":"Service"}"#,
+            "Service in version \"v1\" cannot be handled as a Pod: converting (v1.Service) to \
+             (core.Pod): unknown conversion"
+                .to_owned(),
+        ),
+        (
+            r#"{"apiVersion":"v2"}"#,
+            "Pod in version \"v2\" cannot be handled as a Pod: no kind \"Pod\" is registered for \
+             version \"v2\" in scheme"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(body), want, "{body}");
+    }
+    let null = decode(pods(), b"null").expect("an object without fields");
+    assert_eq!(null.object, json!({"apiVersion": "v1", "kind": "Pod"}));
+    let events = by_path("events.k8s.io", "v1", "events").expect("events exist");
+    let status = decode(events, br#"{"apiVersion":"v1","kind":"Event"}"#).expect_err("the other");
+    let want = "the API version in the data (v1) does not match the expected API version \
+                (events.k8s.io/v1)";
+    assert_eq!((status.code, &*status.message), (400, want));
+}
+
+#[test]
 fn null_means_absent_and_empty_lists_go() {
     let body = r#"{"metadata":{"name":"a","labels":{},"finalizers":null},
         "spec":{"nodeSelector":{"a":null},"containers":[null],"volumes":[{"name":"v","emptyDir":{}}],"tolerations":[]}}"#;
@@ -104,8 +162,7 @@ fn canonical_quantities_and_times() {
 
 #[test]
 fn garbage_is_refused_without_panic() {
-    for body in ["", "{\"a\":", "[]", "1", "null", "\u{0}", "{\"metadata\":{\"name\":\"\\ud800\"}}"]
-    {
+    for body in ["", "{\"a\":", "[]", "1", "\u{0}", "{\"metadata\":{\"name\":\"\\ud800\"}}"] {
         assert_eq!(decode(pods(), body.as_bytes()).expect_err(body).code, 400);
     }
     assert_eq!(decode(pods(), &[0xff, 0xfe]).expect_err("not UTF-8").code, 400);
@@ -130,6 +187,27 @@ fn what_passes_is_typed() {
 
 #[test]
 fn delete_options_belong_to_every_group() {
+    for (body, want) in [
+        (
+            "x",
+            "couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value",
+        ),
+        (
+            r#"{"kind":"Pod","apiVersion":"v1"}"#,
+            "no kind \"Pod\" is registered for version \"v1\" in scheme",
+        ),
+        (
+            r#"{"kind":"fixed"}"#,
+            "no kind \"fixed\" is registered for version \"meta.k8s.io/v1\" in scheme",
+        ),
+        (
+            r#"{"dryRun":"All"}"#,
+            "json: cannot unmarshal string into Go struct field DeleteOptions.dryRun of type []string",
+        ),
+    ] {
+        let status = delete_options(body.as_bytes()).expect_err(body);
+        assert_eq!((status.code, &*status.message), (400, want), "{body}");
+    }
     let body = br#"{"kind":"DeleteOptions","apiVersion":"apps/v1","propagationPolicy":"Orphan"}"#;
     let decoded = decode_as("meta.v1.DeleteOptions", "v1", "DeleteOptions", body).expect("decodes");
     assert_eq!(decoded.object["propagationPolicy"], "Orphan");

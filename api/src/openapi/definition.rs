@@ -12,6 +12,7 @@ pub(super) fn of_type(name: &str) -> String {
         "api" | "runtime" | "util" => "io.k8s.apimachinery.pkg",
         "apiextensions" => "io.k8s.apiextensions-apiserver.pkg.apis",
         "apiregistration" => "io.k8s.kube-aggregator.pkg.apis",
+        "metrics" => "io.k8s.metrics.pkg.apis",
         _ => "io.k8s.api",
     };
     format!("{root}.{name}")
@@ -66,6 +67,7 @@ mod tests {
                 "apiregistration.v1.APIService",
                 "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
             ),
+            ("metrics.v1beta1.PodMetrics", "io.k8s.metrics.pkg.apis.metrics.v1beta1.PodMetrics"),
         ] {
             assert_eq!(of_type(name), want);
         }

@@ -1,6 +1,7 @@
 //! Which definitions a document needs, and their schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ type Kind<'a> = (&'a str, &'a str, String);
 /// The definitions of a document, by name.
 pub(super) struct Definitions<'a> {
     source: Source<'a>,
-    descriptions: Descriptions,
+    descriptions: Arc<Descriptions>,
     entries: BTreeMap<String, Entry<'a>>,
     kinds: BTreeMap<String, BTreeSet<Kind<'a>>>,
 }
@@ -44,7 +45,7 @@ impl<'a> Definitions<'a> {
     pub(super) fn of(source: Source<'a>, rows: &[&'a Resource]) -> Definitions<'a> {
         let mut all = Definitions {
             source,
-            descriptions: Descriptions::read(),
+            descriptions: Descriptions::shared(),
             entries: BTreeMap::new(),
             kinds: BTreeMap::new(),
         };
@@ -117,6 +118,13 @@ impl<'a> Definitions<'a> {
                 |(group, version, kind)| json!({"group": group, "version": version, "kind": kind}),
             );
             shown["x-kubernetes-group-version-kind"] = kinds.collect();
+        }
+        if let Entry::Custom(row) = entry
+            && !row.selectable_fields.is_empty()
+        {
+            let fields = row.selectable_fields.iter();
+            shown["x-kubernetes-selectable-fields"] =
+                fields.map(|field| json!({"fieldPath": field.name})).collect();
         }
         shown
     }

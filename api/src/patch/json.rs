@@ -1,9 +1,16 @@
-//! JSON patch, RFC 6902.
+//! JSON patch, RFC 6902, with the liberties of the library that Kubernetes uses
+//! (gopkg.in/evanphx/json-patch.v4): indices may count from the end of a list (`-1` is the last
+//! item), an operation without a value has the value null, what stands before the first slash of a
+//! path does not count, and to `test` a field that is not there for null succeeds.
+//!
+//! A text that is no list of operations is refused as such (400); an operation that cannot be
+//! carried out, be it for its name, is one more patch that does not apply (422).
 
-use json_patch::{Patch, PatchOperation};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::pointer::{self, Key};
 use super::{PatchError, parse};
+use crate::decode::json_type;
 use crate::field::go_quote;
 
 /// Operations of one patch at most, as in Kubernetes.
@@ -19,48 +26,95 @@ const MAX_PROBLEMS: usize = 100;
 /// object each time.
 const MAX_RESULT_BYTES: usize = 3 * 1024 * 1024;
 
-pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
-    let operations = parse(body)?;
-    let Some(list) = operations.as_array() else {
-        return Err(PatchError::Malformed(format!(
-            "json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
-            crate::decode::json_type(&operations)
-        )));
-    };
-    if list.len() > MAX_OPERATIONS {
-        return Err(PatchError::TooManyOperations { limit: MAX_OPERATIONS, got: list.len() });
-    }
-    let Patch(patch) = serde_json::from_value(operations)
-        .map_err(|error: serde_json::Error| PatchError::Malformed(error.to_string()))?;
-    let mut result = object.clone();
-    let mut copied = 0_usize;
-    for operation in &patch {
-        if let PatchOperation::Copy(copy) = operation {
-            let size = result.pointer(copy.from.as_str()).map_or(0, |v| v.to_string().len());
-            copied = copied.saturating_add(size);
-            if copied > MAX_RESULT_BYTES {
-                return Err(PatchError::Rejected);
-            }
-        }
-        if let PatchOperation::Test(test) = operation
-            && test.value.is_null()
-            && is_absent(&result, test.path.as_str())
-        {
-            continue;
-        }
-        let one = std::slice::from_ref(operation);
-        json_patch::patch(&mut result, one).map_err(|_| PatchError::Rejected)?;
-    }
-    if result.is_object() { Ok(result) } else { Err(PatchError::Rejected) }
+/// An operation as it was sent; none of its fields need be there.
+struct Operation {
+    op: String,
+    path: Option<String>,
+    from: Option<String>,
+    value: Option<Value>,
 }
 
-/// Whether `path` names a field that an object could have and has not. To `test` such a field for `null`
-/// succeeds in Kubernetes, unlike in RFC 6902; that is how clients make sure to be the first to set it.
-fn is_absent(object: &Value, path: &str) -> bool {
-    let Some((parent, field)) = path.rsplit_once('/') else { return false };
-    let field = field.replace("~1", "/").replace("~0", "~");
-    let parent = object.pointer(parent).and_then(Value::as_object);
-    parent.is_some_and(|parent| !parent.contains_key(&field))
+pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
+    let operations = read(parse(body)?)?;
+    if operations.len() > MAX_OPERATIONS {
+        let got = operations.len();
+        return Err(PatchError::TooManyOperations { limit: MAX_OPERATIONS, got });
+    }
+    let mut result = object.clone();
+    let mut copied = 0_usize;
+    for operation in operations {
+        operate(&mut result, operation, &mut copied).ok_or(PatchError::Rejected)?;
+    }
+    Ok(result)
+}
+
+/// Reads the list of operations.
+fn read(patch: Value) -> Result<Vec<Operation>, PatchError> {
+    let refuse = |what: &Value, into: &str| {
+        let kind = json_type(what);
+        PatchError::Malformed(format!("json: cannot unmarshal {kind} into Go {into}"))
+    };
+    let list = match patch {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list,
+        other => return Err(refuse(&other, "value of type []handlers.jsonPatchOp")),
+    };
+    list.into_iter()
+        .map(|operation| {
+            let mut fields = match operation {
+                Value::Null => Map::new(),
+                Value::Object(fields) => fields,
+                other => return Err(refuse(&other, "value of type handlers.jsonPatchOp")),
+            };
+            let mut text = |field: &str| match fields.remove(field) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text)),
+                Some(other) => {
+                    let place = format!("struct field jsonPatchOp.{field} of type string");
+                    Err(refuse(&other, &place))
+                }
+            };
+            let (op, path, from) = (text("op")?, text("path")?, text("from")?);
+            let value = fields.remove("value");
+            Ok(Operation { op: op.unwrap_or_default(), path, from, value })
+        })
+        .collect()
+}
+
+/// Carries out one operation; `None` if it cannot be. `copied`: bytes copied so far.
+fn operate(document: &mut Value, operation: Operation, copied: &mut usize) -> Option<()> {
+    let Operation { op, path, from, value } = operation;
+    match op.as_str() {
+        "add" => pointer::find(document, &path?)?.add(value.unwrap_or_default()),
+        "remove" => pointer::find(document, &path?)?.remove().map(drop),
+        "replace" => {
+            *pointer::find(document, &path?)?.get()? = value.unwrap_or_default();
+            Some(())
+        }
+        "move" => {
+            let moved = pointer::find(document, &from?)?.remove()?;
+            pointer::find(document, &path?)?.add(moved)
+        }
+        "copy" => {
+            let copy = pointer::find(document, &from?)?.get()?.clone();
+            *copied = copied.saturating_add(copy.to_string().len());
+            if *copied > MAX_RESULT_BYTES {
+                return None;
+            }
+            pointer::find(document, &path?)?.add(copy)
+        }
+        "test" => {
+            let mut place = pointer::find(document, &path?)?;
+            let wanted = value.unwrap_or_default();
+            let holds = match place.get() {
+                Some(have) => *have == wanted,
+                // That is how clients make sure to be the first to set a field.
+                None => wanted.is_null() && matches!(place.key, Key::Field(_)),
+            };
+            holds.then_some(())
+        }
+        _ => None,
+    }
 }
 
 /// Fields that operations do not have, and those that are there twice, operation by operation.
@@ -102,17 +156,95 @@ mod tests {
         let cases = [
             json!([{"op": "remove", "path": "/data/nope"}]),
             json!([{"op": "test", "path": "/data/a", "value": "2"}]),
-            json!([{"op": "replace", "path": "", "value": 1}]),
+            json!([{"op": "test", "path": "/data/a"}]),
+            json!([{"op": "replace", "path": "/data/nope", "value": "2"}]),
+            json!([{"op": "replace", "path": "", "value": {}}]),
+            json!([{"op": "add", "path": "/none/a", "value": 1}]),
+            json!([{"op": "add", "path": "data", "value": 1}]),
+            json!([{"op": "add", "value": 1}]),
+            json!([{"op": "copy", "path": "/data/b"}]),
+            json!([{"op": "move", "from": "/data/none", "path": "/data/b"}]),
+            json!([{"op": "jump", "path": "/data/a"}]),
+            json!([{"path": "/data/a", "value": "2"}]),
+            json!([{}]),
+            json!([null]),
         ];
         for patch in cases {
             assert_eq!(run(&object, &patch), Err(PatchError::Rejected), "{patch}");
         }
-        let error = run(&object, &json!({"a": 1})).expect_err("no list");
-        assert_eq!(
-            error.to_string(),
-            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
-        );
-        assert!(matches!(run(&object, &json!([{"op": "jump"}])), Err(PatchError::Malformed(_))));
+        assert_eq!(run(&object, &json!([])), Ok(object));
+    }
+
+    #[test]
+    fn what_is_no_list_of_operations_is_told_from_what_does_not_apply() {
+        for (patch, want) in [
+            (
+                "{\"a\": 1}",
+                "json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+            ),
+            ("[1]", "json: cannot unmarshal number into Go value of type handlers.jsonPatchOp"),
+            (
+                "[{\"op\": 1}]",
+                "json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string",
+            ),
+            (
+                "[{\"op\": \"add\", \"path\": []}]",
+                "json: cannot unmarshal array into Go struct field jsonPatchOp.path of type string",
+            ),
+            ("[", "unexpected end of JSON input"),
+            ("x", "invalid character 'x' looking for beginning of value"),
+        ] {
+            let error = apply(&json!({}), patch.as_bytes()).expect_err(patch);
+            assert_eq!(error, PatchError::Malformed(want.to_owned()), "{patch}");
+            assert_eq!(error.to_string(), format!("error decoding patch: {want}"));
+        }
+        let many = vec![json!({"op": "add", "path": "/a"}); MAX_OPERATIONS + 1];
+        let error = run(&json!({}), &many.into()).expect_err("too many");
+        let want = "Request entity too large: The allowed maximum operations in a JSON patch is \
+                    10000, got 10001";
+        assert_eq!(error.to_string(), want);
+    }
+
+    #[test]
+    fn operations_have_their_liberties() {
+        let object = json!({"l": ["a", "b"], "m": {"a/b": 1, "c~d": 2}});
+        for (patch, want) in [
+            (
+                json!([{"op": "add", "path": "/l/-", "value": "c"}]),
+                json!({"l": ["a", "b", "c"], "m": object["m"]}),
+            ),
+            (
+                json!([{"op": "add", "path": "/l/-1", "value": "c"}]),
+                json!({"l": ["a", "b", "c"], "m": object["m"]}),
+            ),
+            (
+                json!([{"op": "add", "path": "/l/0", "value": "c"}]),
+                json!({"l": ["c", "a", "b"], "m": object["m"]}),
+            ),
+            (json!([{"op": "remove", "path": "/l/-1"}]), json!({"l": ["a"], "m": object["m"]})),
+            (
+                json!([{"op": "replace", "path": "/l/-2", "value": "x"}]),
+                json!({"l": ["x", "b"], "m": object["m"]}),
+            ),
+            (
+                json!([{"op": "move", "from": "/l", "path": "/m/l"}]),
+                json!({"m": {"a/b": 1, "c~d": 2, "l": ["a", "b"]}}),
+            ),
+            (
+                json!([{"op": "remove", "path": "/m/a~1b"}, {"op": "copy", "from": "/m/c~0d", "path": "/m/e"}]),
+                json!({"l": ["a", "b"], "m": {"c~d": 2, "e": 2}}),
+            ),
+            (
+                json!([{"op": "add", "path": "/n"}, {"op": "add", "path": "x/o", "value": 1}]),
+                json!({"l": ["a", "b"], "m": object["m"], "n": null, "o": 1}),
+            ),
+        ] {
+            assert_eq!(run(&object, &patch), Ok(want), "{patch}");
+        }
+        for path in ["/l/3", "/l/-4", "/l/x", "/l/", "/l/a/b", "/m/a~1b/c"] {
+            let patch = json!([{"op": "add", "path": path, "value": 1}]);
+            assert_eq!(run(&object, &patch), Err(PatchError::Rejected), "{path}");
+        }
     }
 
     #[test]
@@ -132,10 +264,10 @@ mod tests {
 
     #[test]
     fn a_chain_of_copies_cannot_exhaust_memory() {
-        let object = json!({"a": "x".repeat(1000)});
+        let object = json!({"a": {"b": "x".repeat(1000)}});
         let mut patch = Vec::new();
         for n in 0..40 {
-            patch.push(json!({"op": "copy", "from": "", "path": format!("/c{n}")}));
+            patch.push(json!({"op": "copy", "from": "/a", "path": format!("/a/c{n}")}));
         }
         assert_eq!(run(&object, &Value::Array(patch)), Err(PatchError::Rejected));
     }

@@ -18,7 +18,7 @@ mod list;
 
 use serde_json::{Map, Value};
 
-use super::{PatchError, parse};
+use super::PatchError;
 use crate::schema::{self, PatchRule, Shape};
 
 const PATCH: &str = "$patch";
@@ -28,8 +28,17 @@ const SET_ORDER: &str = "$setElementOrder/";
 
 /// Applies the patch in `body` to an object of the named schema type.
 pub(super) fn apply(schema_type: &str, object: &Value, body: &[u8]) -> Result<Value, PatchError> {
-    let Value::Object(patch) = parse(body)? else {
-        return Err(PatchError::Directive("Invalid JSON document".to_owned()));
+    // Unlike the other kinds, this one is refused with the bare reason.
+    let patch = crate::decode::json(body).map_err(PatchError::Directive)?;
+    let patch = match patch {
+        Value::Object(patch) => patch,
+        Value::Null => Map::new(),
+        other => {
+            return Err(PatchError::Directive(format!(
+                "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                crate::decode::json_type(&other)
+            )));
+        }
     };
     let original = object.as_object().cloned().unwrap_or_default();
     merge_map(original, patch, Level::of_type(schema_type)).map(Value::Object)

@@ -6,14 +6,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::layout::{self, Count, Field, Id, Kind, Member, Message, What};
 use super::wire::{FIXED64, LENGTH, Reader, VARINT};
 use super::{DEPTH, Error};
-use crate::meta;
+use crate::{duration, meta};
 
 /// The JSON object that a message without envelope holds, without `apiVersion` and `kind`.
 ///
@@ -234,7 +234,7 @@ fn read_union(kind: Kind, bytes: &[u8], at: &At) -> Result<Value, Error> {
                 number = at.number(wire, &mut reader)?;
                 list = vec![(number != 0).into()];
             }
-            (Kind::IntOrString, 1) => number = at.number(wire, &mut reader)?,
+            (Kind::IntOrString | Kind::Duration, 1) => number = at.number(wire, &mut reader)?,
             (Kind::IntOrString, 2) => list = vec![(at.number(wire, &mut reader)? as i32).into()],
             _ => reader.skip(wire)?,
         }
@@ -246,6 +246,7 @@ fn read_union(kind: Kind, bytes: &[u8], at: &At) -> Result<Value, Error> {
         Kind::Schemas(_) | Kind::SchemaOrStrings(_) if !list.is_empty() => Value::Array(list),
         Kind::Strings => Value::Array(list),
         Kind::Quantity => first.unwrap_or_else(|| "".into()),
+        Kind::Duration => duration::format(SignedDuration::from_nanos(number)).into(),
         _ => first.unwrap_or_default(),
     })
 }

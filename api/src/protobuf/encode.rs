@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::layout::{self, Count, Id, Kind, Member, Message, What};
 use super::wire::Writer;
+use crate::duration;
 
 /// The message of an object of the named schema type, without envelope; `None` if the type has no
 /// protobuf form.
@@ -99,6 +100,7 @@ fn write_value(out: &mut Writer, number: u32, kind: Kind, value: &Value) {
             out.varint(2, integer(value));
             out.varint(1, value.is_string().into());
         }
+        Kind::Duration => out.varint(1, nanoseconds(text()).cast_unsigned()),
         Kind::Json => out.bytes(1, value.to_string().as_bytes()),
         Kind::Strings => write_strings(out, 1, value),
         Kind::Schemas(id) => {
@@ -122,6 +124,12 @@ fn write_value(out: &mut Writer, number: u32, kind: Kind, value: &Value) {
 
 fn integer(value: &Value) -> u64 {
     value.as_i64().unwrap_or_default().cast_unsigned()
+}
+
+/// A duration that cannot be read is written as none.
+fn nanoseconds(text: &str) -> i64 {
+    let duration = duration::parse(text).unwrap_or_default();
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A time that cannot be read is written as no time.

@@ -72,6 +72,8 @@ pub(super) enum Kind {
     Quantity,
     /// A message with a discriminator, a number and a text.
     IntOrString,
+    /// A message with a number of nanoseconds.
+    Duration,
     /// A message with JSON text.
     Json,
     /// A message with a list of strings.
@@ -175,6 +177,7 @@ fn kind_of(shape: &Shape, form: &str, by_name: &BTreeMap<&'static str, Id>) -> K
         // Lists within lists and maps: the only such type is a named list of strings.
         (Shape::List(_) | Shape::Map(_), _) => Kind::Strings,
         (Shape::Any, _) => Kind::Json,
+        (Shape::String, "duration") => Kind::Duration,
         (Shape::String, _) => Kind::String,
         (Shape::Bool, _) => Kind::Bool,
         (Shape::Int32, _) => Kind::Int32,

@@ -91,6 +91,9 @@ impl Generator {
                     (0..length).map(|_| (self.text(), self.value(value, form, depth + 1)));
                 Value::Object(entries.collect())
             }
+            (Shape::String, "duration") => {
+                ["0s", "-1.5s", "1h0m0.000000001s"][self.below(3) as usize].into()
+            }
             (Shape::String, _) => self.text().into(),
             (Shape::Bool, _) => (self.below(2) == 1).into(),
             (Shape::Int32, _) => (self.below(9) as i32 - 4).into(),

@@ -14,6 +14,7 @@ mod core;
 mod discovery;
 mod events;
 mod flowcontrol;
+mod metrics;
 mod networking;
 mod node;
 mod policy;
@@ -69,6 +70,7 @@ pub(super) fn rows() -> Vec<Arc<Resource>> {
         discovery::rows(),
         resource::rows(),
         flowcontrol::rows(),
+        metrics::rows(),
     ];
     groups.into_iter().flatten().map(Arc::new).collect()
 }

@@ -1,10 +1,11 @@
 //! What types and fields are for: a sentence each, for the documents that `kubectl explain` reads.
 //!
 //! The sentences are in `schema/descriptions.tsv`, whose head tells the form. They are read when
-//! a document is made, and nothing of them is kept: most servers are never asked.
+//! a document is made, and kept while somebody makes more of them: most servers are never asked.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::{Field, Shape, Type, type_named, types};
 
@@ -25,9 +26,21 @@ type Place = (&'static str, &'static str);
 
 /// All sentences.
 #[derive(Debug)]
-pub(crate) struct Descriptions(HashMap<Place, &'static str>);
+pub struct Descriptions(HashMap<Place, &'static str>);
 
 impl Descriptions {
+    /// All of them, read once for everybody who has them at a time.
+    #[must_use]
+    pub fn shared() -> Arc<Descriptions> {
+        static SHARED: Mutex<Weak<Descriptions>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let all = Arc::new(Descriptions::read());
+            *shared = Arc::downgrade(&all);
+            all
+        })
+    }
+
     /// Reads them.
     pub(crate) fn read() -> Descriptions {
         let mut particular = HashMap::new();
@@ -116,6 +129,12 @@ mod tests {
     use super::*;
     use crate::openapi::Source;
     use crate::resources::table;
+
+    #[test]
+    fn they_are_read_once_while_somebody_has_them() {
+        let first = Descriptions::shared();
+        assert!(Arc::ptr_eq(&first, &Descriptions::shared()));
+    }
 
     #[test]
     fn fields_are_described_where_they_are_or_by_what_all_have() {

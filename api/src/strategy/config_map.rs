@@ -39,7 +39,8 @@ impl Strategy for ConfigMap {
             total += decoded_len(value);
         }
         if total > MAX_SIZE {
-            errors.push(FieldError::too_long(&Path::root(), MAX_SIZE));
+            // So Go prints the path of an element without a name.
+            errors.push(FieldError::too_long(&Path::new("[]"), MAX_SIZE));
         }
         errors
     }

@@ -5,7 +5,7 @@ pub(crate) mod limit_range;
 pub(crate) mod persistent_volume;
 pub(crate) mod persistent_volume_claim;
 pub(crate) mod pod_template;
-mod resource_name;
+pub(in crate::strategy) mod resource_name;
 pub(crate) mod resource_quota;
 
 use serde_json::Value;

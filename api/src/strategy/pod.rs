@@ -4,10 +4,18 @@
 //! Source: k8s.io/kubernetes/pkg/apis/core/v1/defaults.go and pkg/apis/core/validation.
 
 mod affinity;
+mod annotations;
+mod claims;
 mod container;
 mod defaults;
+mod dns;
 mod env;
 mod ephemeral;
+mod host_users;
+mod label_keys;
+mod members;
+mod os;
+mod pod_level;
 mod probe;
 mod qos;
 mod resize;
@@ -17,6 +25,7 @@ mod security;
 mod update;
 mod validate;
 mod volume;
+mod windows;
 
 use k8s_openapi::api::core::v1 as core;
 use serde_json::{Value, json};
@@ -24,7 +33,10 @@ use serde_json::{Value, json};
 use super::{Strategy, keep_all_but_status, keep_field, set_default, typed};
 use crate::field::{Errors, FieldError, Path};
 
+use annotations::{MIRROR, annotation};
+
 pub(super) use affinity::validate_node_selector;
+pub(super) use annotations::{validate as validate_annotations, validate_profiles};
 pub(super) use defaults::default_template;
 pub(crate) use qos::class;
 pub(super) use resources::validate_amount;
@@ -62,6 +74,11 @@ impl Strategy for Pod {
                 "message": "Scheduling is blocked due to non-empty scheduling gates",
                 "lastProbeTime": null, "lastTransitionTime": null,
             }]);
+        }
+        let spread = &object["spec"]["topologySpreadConstraints"];
+        if !object["spec"]["affinity"].is_null() || !spread.is_null() {
+            let labels = object["metadata"]["labels"].clone();
+            label_keys::merge(&mut object["spec"], &labels);
         }
         let spec = &mut object["spec"];
         if spec["serviceAccountName"].as_str().unwrap_or_default().is_empty() {
@@ -120,16 +137,21 @@ impl Strategy for Pod {
     }
 
     fn validate(&self, object: &Value) -> Errors {
-        // The spec alone: the metadata is everybody's, and the status is the server's by now.
-        let spec: core::PodSpec = match typed(&object["spec"]) {
-            Ok(spec) => spec,
-            Err(errors) => return errors,
-        };
-        let path = Path::new("spec");
-        let mut errors = validate_spec(&spec, &path);
-        if spec.ephemeral_containers.as_ref().is_some_and(|all| !all.is_empty()) {
+        let mut errors = validate_pod(object);
+        let (spec, path) = (&object["spec"], Path::new("spec"));
+        let some = |field: &str| spec[field].as_array().is_some_and(|all| !all.is_empty());
+        if some("ephemeralContainers") {
             let path = path.child("ephemeralContainers");
             errors.push(FieldError::forbidden(&path, "cannot be set on create"));
+        }
+        if some("schedulingGates") && !spec["nodeName"].as_str().unwrap_or_default().is_empty() {
+            let detail = "cannot be set until all schedulingGates have been cleared";
+            errors.push(FieldError::forbidden(&path.child("nodeName"), detail));
+        }
+        if object["metadata"]["annotations"].is_object()
+            && let Ok(spec) = typed(spec)
+        {
+            errors.extend(validate_profiles(&object["metadata"], &spec, &path));
         }
         errors
     }
@@ -151,11 +173,7 @@ impl Strategy for Pod {
     }
 
     fn validate_subresource(&self, subresource: &str, new: &Value, old: &Value) -> Errors {
-        let spec = match typed::<core::Pod>(new) {
-            Ok(pod) => pod.spec.unwrap_or_default(),
-            Err(errors) => return errors,
-        };
-        let mut errors = validate_spec(&spec, &Path::new("spec"));
+        let mut errors = validate_pod(new);
         errors.extend(match subresource {
             "ephemeralcontainers" => ephemeral::validate_update(new, old),
             "resize" => resize::validate(new, old),
@@ -179,6 +197,20 @@ impl Strategy for Pod {
     }
 }
 
+/// Checks what holds for new and changed pods. The rest of the metadata is everybody's, and the status
+/// is the server's by now.
+fn validate_pod(object: &Value) -> Errors {
+    let spec: core::PodSpec = match typed(&object["spec"]) {
+        Ok(spec) => spec,
+        Err(errors) => return errors,
+    };
+    let metadata = &object["metadata"];
+    let path = Path::new("metadata").child("annotations");
+    let mut errors = annotations::validate(metadata, &spec, &path);
+    errors.extend(validate_spec(&spec, Some(metadata), &Path::new("spec")));
+    errors
+}
+
 /// Takes from `new` nothing but a part of the spec and the version it is based on.
 fn keep_all_but(new: &mut Value, old: &Value, part: impl FnOnce(&mut Value, &Value)) {
     let mut kept = old.clone();
@@ -189,7 +221,7 @@ fn keep_all_but(new: &mut Value, old: &Value, part: impl FnOnce(&mut Value, &Val
 
 /// Whether the pod is a node's own: only its manifest there can change it.
 fn is_static(pod: &Value) -> bool {
-    !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null()
+    annotation(&pod["metadata"], MIRROR).is_some()
 }
 
 /// Lets the pod stay for a while on a node that fails, unless it says otherwise itself.

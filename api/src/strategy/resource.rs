@@ -1,6 +1,5 @@
 //! Dynamic resource allocation: devices of nodes, and claims to them.
 //!
-//! Expressions that select devices are not compiled: only their length is checked.
 //! Source: k8s.io/kubernetes/pkg/apis/resource/validation.
 
 mod allocation;
@@ -19,6 +18,7 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::NodeSelector;
 use serde_json::Value;
 
+use crate::cel;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::strategy::pod::validate_node_selector;
@@ -138,10 +138,14 @@ fn validate_selectors(map: &Value, path: &Path) -> Errors {
         if selector["cel"].is_null() {
             return vec![FieldError::required(&path, "")];
         }
-        if text(&selector["cel"], "expression").len() > MAX_EXPRESSION {
-            return vec![FieldError::too_long(&path.child("expression"), MAX_EXPRESSION)];
+        let (expression, path) = (text(&selector["cel"], "expression"), path.child("expression"));
+        if expression.len() > MAX_EXPRESSION {
+            return vec![FieldError::too_long(&path, MAX_EXPRESSION)];
         }
-        Errors::new()
+        match cel::Selector::compile(expression) {
+            Ok(_) => Errors::new(),
+            Err(problem) => vec![FieldError::invalid(&path, expression, &problem.to_string())],
+        }
     })
 }
 

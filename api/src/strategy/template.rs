@@ -2,7 +2,7 @@
 //!
 //! Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidatePodTemplateSpec).
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
 use super::{pod, typed};
@@ -16,13 +16,17 @@ pub(crate) fn validate(template: &Value, path: &Path) -> Errors {
     let metadata = &template["metadata"];
     errors.extend(meta::validate_labels(&metadata["labels"], &path.child("labels")));
     errors.extend(meta::validate_annotations(&metadata["annotations"], &path.child("annotations")));
-    let path = path.child("spec");
-    match typed::<PodTemplateSpec>(template) {
-        Ok(template) => {
-            errors.extend(pod::validate_spec(&template.spec.unwrap_or_default(), &path));
+    match typed::<PodSpec>(&template["spec"]) {
+        Ok(spec) => {
+            let at = path.child("annotations");
+            errors.extend(pod::validate_annotations(metadata, &spec, &at));
+            let at = path.child("spec");
+            errors.extend(pod::validate_spec(&spec, None, &at));
+            errors.extend(pod::validate_profiles(metadata, &spec, &at));
         }
         Err(wrong) => errors.extend(wrong),
     }
+    let path = path.child("spec");
     if template["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty()) {
         let detail = "ephemeral containers not allowed in pod template";
         errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), detail));

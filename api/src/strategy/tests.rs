@@ -1,5 +1,7 @@
 //! Rules of the smaller kinds, by resource: a change to a valid object, and the error it earns.
 
+mod updates;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -225,31 +227,54 @@ fn nodes_namespaces_and_leases() {
         &[
             (
                 json!({"spec": {"taints": [{"key": "a b", "effect": "NoSchedule"}]}}),
-                "spec.taints[0].key: Invalid value: \"a b\"",
+                "metadata.taints[0].key: Invalid value: \"a b\"",
             ),
             (
                 json!({"spec": {"taints": [{"key": "a", "effect": "Perhaps"}]}}),
-                "spec.taints[0].effect: Unsupported value: \"Perhaps\"",
+                "metadata.taints[0].effect: Unsupported value: \"Perhaps\"",
             ),
             (
                 json!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "a", "value": "x", "effect": "NoSchedule"}]}}),
-                "spec.taints[1]: Duplicate value",
+                "taints must be unique by key and effect pair",
             ),
             (
                 json!({"spec": {"podCIDRs": ["10.0.0.0"]}}),
                 "spec.podCIDRs[0]: Invalid value: \"10.0.0.0\": must be a valid CIDR value",
             ),
             (
+                json!({"spec": {"podCIDRs": ["10.0.0.0/24", "10.0.1.0/24"]}}),
+                "spec.podCIDRs: Invalid value: [\"10.0.0.0/24\",\"10.0.1.0/24\"]: may specify no more than one CIDR for each IP family",
+            ),
+            (
+                json!({"status": {"capacity": {"pods": "1500m"}}}),
+                "status.capacity.pods: Invalid value: \"1500m\": must be an integer",
+            ),
+            (
+                json!({"status": {"declaredFeatures": ["B", "A", "a"]}}),
+                "status.declaredFeatures[1]: Invalid value: \"A\": list must be sorted alphabetically",
+            ),
+            (
                 json!({"status": {"capacity": {"cpu": "-1"}}}),
-                "status.capacity[cpu]: Invalid value: \"-1\"",
+                "status.capacity.cpu: Invalid value: \"-1\"",
             ),
         ],
     );
     let nodes = resource("", "nodes");
     let node = create(nodes, json!({"metadata": {"name": "n"}, "spec": {"podCIDRs": ["10.0.0.0/24"]}, "status": {"capacity": {"cpu": "4"}}})).expect("valid");
     assert_eq!(node["status"]["allocatable"]["cpu"], "4");
+    assert_eq!(node["spec"]["podCIDR"], "10.0.0.0/24");
+    let older =
+        create(nodes, json!({"metadata": {"name": "m"}, "spec": {"podCIDR": "10.0.2.0/24"}}));
+    assert_eq!(older.expect("valid")["spec"]["podCIDRs"], json!(["10.0.2.0/24"]));
+    // The older of the two fields counts: alone, the other one changes nothing.
     let mut new = changed(&node, &json!({"spec": {"podCIDRs": ["10.0.1.0/24"]}}));
-    assert_eq!(before_update(nodes, &mut new, &node).expect_err("moved").code, 422);
+    before_update(nodes, &mut new, &node).expect("nothing changes");
+    assert_eq!(new["spec"]["podCIDRs"], json!(["10.0.0.0/24"]));
+    let mut new = changed(&node, &json!({"spec": {"podCIDR": "10.0.1.0/24"}}));
+    let moved = before_update(nodes, &mut new, &node).expect_err("moved");
+    assert!(
+        moved.message.contains("node updates may not change podCIDR except from \"\" to valid")
+    );
 
     let namespaces = resource("", "namespaces");
     refuses(

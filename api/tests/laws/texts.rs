@@ -25,10 +25,31 @@ proptest! {
     }
 
     #[test]
+    fn expressions(
+        text in "(device|\\.driver|\\.attributes|\\['d\\.io'\\]|\\.a|\\.b|\\.c|\\.capacity|\\.memory|\
+                 \\(|\\)|\\[|\\]|\\{|\\}|,|:|\\?|\\.|&&|\\|\\||!|-|\\+|==|<| in |1|2u|1\\.5|'x'|b'x'|true|null|\
+                 \\.all\\(x, |\\.map\\(x, |x|has\\(|size\\(|\\.matches\\('x+'\\)|quantity\\('1'\\)|\
+                 semver\\('1\\.2\\.3'\\)|cel\\.bind\\(x, |\\.\\?a|\\.orValue\\(1\\)|\\.split\\(''\\)|//|\n){0,16}",
+    ) {
+        checks::cel(&text);
+    }
+
+    #[test]
+    fn comparisons(
+        text in "(1|2\\.5|'x'|true|device\\.attributes\\['d\\.io'\\]\\.[abc]|device\\.driver|\\[1, 'x'\\]|\
+                 device\\.capacity\\['d\\.io'\\]\\.memory|quantity\\('1Gi'\\)|semver\\('1\\.2\\.3'\\))\
+                 ( (==|!=|<|>=|in|&&|\\|\\||\\+|-|%|\\? 1 :) (1|'x'|true|dyn\\(2u\\)|\\[true\\]|\
+                 device\\.attributes\\['d\\.io'\\]\\.[abc]|semver\\('2\\.0\\.0'\\))){0,4}",
+    ) {
+        checks::cel(&text);
+    }
+
+    #[test]
     fn any_text(text in "(?s).{0,30}|[\\x00-\\x7f]{0,12}") {
         checks::label_selector(&text);
         checks::field_selector(&text);
         checks::quantity(&text);
+        checks::cel(&text);
     }
 }
 

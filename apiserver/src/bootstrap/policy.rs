@@ -30,8 +30,13 @@ const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// All roles and bindings, with kind and metadata.
 pub(super) fn objects() -> Vec<Value> {
+    read(TEXT)
+}
+
+/// The roles and bindings of a text in this form.
+pub(super) fn read(text: &str) -> Vec<Value> {
     let mut objects: Vec<Value> = Vec::new();
-    for line in TEXT.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match (line.strip_prefix('\t'), objects.last_mut()) {
             (Some(line), Some(object)) => add(object, line),
             _ => objects.push(head(line)),

@@ -18,7 +18,7 @@ use ring::digest;
 use serde_json::{Value, json};
 use store::WriteError;
 
-use super::{BootstrapError, PRIORITY_CLASSES, api_services, flow, policy};
+use super::{BootstrapError, PRIORITY_CLASSES, api_services, flow, metrics, policy};
 use crate::cacher::Cacher;
 use crate::context::{Context, now, uuid};
 use crate::dispatch::Target;
@@ -56,9 +56,11 @@ fn objects(cidr: Ipv4Net) -> Vec<(Value, Plan)> {
     });
     [
         planned(policy::objects(), policy::plan),
+        planned(metrics::roles(), policy::plan),
         planned(flow::levels(), flow::plan),
         planned(flow::schemas(), flow::plan),
         planned(api_services::objects(), api_services::plan),
+        planned(metrics::api_services(), api_services::plan),
         planned(classes.collect(), leave),
         planned(vec![service_cidr(cidr)], leave),
     ]
@@ -104,7 +106,7 @@ pub(super) async fn keep(context: &Context, cidr: Ipv4Net) -> Result<(), Bootstr
 /// A digest of what should be there, and of the versions of what is.
 fn digest_of(context: &Context, cidr: Ipv4Net) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
-    for text in [policy::TEXT, flow::TEXT, api_services::TEXT, &cidr.to_string()] {
+    for text in [policy::TEXT, flow::TEXT, api_services::TEXT, metrics::TEXT, &cidr.to_string()] {
         hash.update(text.as_bytes());
     }
     for (group, plural) in RESOURCES {

@@ -144,6 +144,11 @@ impl Object {
         Some(&self.labels[at].1)
     }
 
+    /// All labels, in order of key.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (&**key, &**value))
+    }
+
     /// The value of the nth selectable field.
     pub(crate) fn field(&self, index: usize) -> &str {
         self.fields.get(index).map_or("", |value| value)

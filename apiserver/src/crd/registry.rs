@@ -44,6 +44,11 @@ impl Registry {
         self.0.read().definitions.get(definition).cloned().unwrap_or_default()
     }
 
+    /// The caches of all definitions.
+    pub(crate) fn all_caches(&self) -> Vec<Arc<Cacher>> {
+        self.0.read().definitions.values().flatten().cloned().collect()
+    }
+
     /// Serves a definition's versions from now on, or nothing of it any more.
     pub(super) fn put(&self, definition: &str, caches: Vec<Arc<Cacher>>) {
         let mut table = self.0.write();

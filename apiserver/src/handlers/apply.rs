@@ -17,9 +17,9 @@ use crate::authz::{Attributes, authorize, escalation};
 use crate::context::{Context, now};
 use crate::dispatch::Target;
 use crate::request::options::{FieldValidation, WriteOptions};
-use crate::request::{Request, payload};
+use crate::request::{Request, payload, yaml};
 use crate::response::{Handled, json_bytes, with_warnings};
-use crate::writing::{self, Part, Write, answered, warnings};
+use crate::writing::{self, Part, Write, answered, told, warnings, warnings_of_new};
 
 /// How often an object that comes and goes is tried to be changed and to be made.
 const ROUNDS: usize = 8;
@@ -67,7 +67,8 @@ pub(super) async fn apply(
         match create::new(context, target, object, &request.user, write).await {
             Ok((bytes, object)) => {
                 let answer = json_bytes(StatusCode::CREATED, bytes);
-                return Ok(with_warnings(answer, &warnings(&object)));
+                let warnings = warnings_of_new(&target.resource, &object, problems);
+                return Ok(with_warnings(answer, &warnings));
             }
             // Somebody was faster.
             Err(status) if status.reason == "AlreadyExists" => last = status,
@@ -119,20 +120,31 @@ pub(super) async fn read(
 }
 
 fn parse(body: &Bytes, validation: FieldValidation) -> Result<(Value, Vec<String>), Status> {
-    let (config, twice) = match serde_json::from_slice::<Value>(body) {
+    let refuse = |reason: &str| Status::bad_request(format!("error decoding YAML: {reason}"));
+    let (mut config, twice) = match serde_json::from_slice::<Value>(body) {
         Ok(config) => (config, api::patch::problems(PatchType::Merge, body)?),
-        Err(_) => payload::yaml_with_duplicates(body)?,
+        Err(_) => {
+            let convert = |reason: String| format!("error converting YAML to JSON: {reason}");
+            let read = yaml::read(body).map_err(|reason| refuse(&convert(reason)))?;
+            (read.value, read.twice.map(convert).into_iter().collect())
+        }
     };
+    if config.is_null() {
+        config = Value::Object(Default::default());
+    }
     if !config.is_object() {
-        let message = "error decoding YAML: the configuration is no map of fields";
-        return Err(Status::bad_request(message));
+        return Err(refuse(&format!(
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value \
+             of type map[string]interface {{}}",
+            api::decode::json_type(&config)
+        )));
     }
     match validation {
         FieldValidation::Strict if !twice.is_empty() => {
             let detail = twice.join(", ");
             Err(Status::bad_request(format!("error strict decoding YAML: {detail}")))
         }
-        FieldValidation::Strict | FieldValidation::Warn => Ok((config, twice)),
+        FieldValidation::Strict | FieldValidation::Warn => Ok((config, told(twice))),
         FieldValidation::Ignore => Ok((config, Vec::new())),
     }
 }
@@ -158,6 +170,7 @@ mod tests {
             ("a:\n  b: 1\n  b: 2\n", Warn, 1),
             ("{\"a\": {\"b\": 1, \"b\": 2}}", Warn, 1),
             ("a:\n  b: 1\n  b: 2\n", Ignore, 0),
+            ("a:\n  b: 1\n  b: 0\n  b: 2\n", Warn, 2),
         ] {
             assert_eq!(read(text, validation), Ok((want.clone(), problems)), "{text}");
         }
@@ -168,9 +181,16 @@ mod tests {
                  line 3: key \"b\" already set in map",
             ),
             ("{\"a\": 1, \"a\": 2}", "error strict decoding YAML: duplicate field \"a\""),
-            ("a: [", "error decoding YAML: "),
-            ("- a\n", "error decoding YAML: "),
-            ("", "error decoding YAML: "),
+            (
+                "a: [",
+                "error decoding YAML: error converting YAML to JSON: yaml: line 1: did not find \
+                 expected node content",
+            ),
+            (
+                "- a\n",
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot \
+                 unmarshal array into Go value of type map[string]interface {}",
+            ),
         ] {
             let status = read(text, Strict).expect_err("refused");
             assert!(status.code == 400 && status.message.starts_with(wanted), "{status}");

@@ -4,7 +4,7 @@
 //! (k8s.io/kubernetes/pkg/registry/core/pod/storage: assignPod).
 
 use api::field::Path;
-use api::resources::GroupKind;
+use api::resources::{GroupKind, GroupResource};
 use api::status::Status;
 use http::StatusCode;
 use serde_json::Value;
@@ -19,10 +19,9 @@ use crate::writing::{self, Part, Write, judge};
 /// Binds a pod to a node. Serves `pods/NAME/binding` and the older `bindings` alike.
 pub(crate) async fn bind(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let body = payload::read_json(request).await?;
     let row = api::resources::by_path("", "v1", "bindings");
     let row = row.expect("bindings are a row of the built-in table");
-    let decoded = api::decode::decode(row, &body)?;
+    let decoded = payload::read_object(request, row).await?;
     let warnings = judge(row, options.validation, decoded.problems)?;
     let mut binding = decoded.object;
     let pods = context.core("pods");
@@ -82,7 +81,8 @@ fn check_metadata(binding: &Value, name: &str) -> Result<(), Status> {
 
 fn bound(target: &Target, pod: &Value, binding: &Value) -> Result<Value, Status> {
     let mut new = api::pod::bind(pod, binding, now()).map_err(|error| {
-        Status::conflict(&target.resource.group_resource(), &target.name, &error.to_string())
+        let binding = GroupResource::new("", "pods/binding");
+        Status::conflict(&binding, &target.name, &error.to_string())
     })?;
     // Whether the pod must be at a certain version is for the binding to say.
     match binding["metadata"].get("resourceVersion") {

@@ -21,11 +21,11 @@ const STORE: &str = "etcd-0";
 
 /// One of them.
 pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -> Handled {
-    let form = negotiate::accepted(request.header(header::ACCEPT), false)?.form;
+    let form = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?.form;
     let all = statuses(context).await;
     let found = all.into_iter().find(|status| status["metadata"]["name"] == *target.name);
     let mut status = found.ok_or_else(|| target.not_found())?;
-    let shown = match Shower::new(target, form)? {
+    let shown = match Shower::of_one(target, form)? {
         Some(shower) if form == negotiate::Form::Table => shower.values(&[status], json!({})),
         Some(_) => api::table::partial_metadata(&status),
         None => {
@@ -39,7 +39,7 @@ pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -
 
 /// All of them.
 pub(crate) async fn list(context: &Context, target: &Target, request: &Request) -> Handled {
-    let form = negotiate::accepted(request.header(header::ACCEPT), false)?.form;
+    let form = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?.form;
     let options = ListOptions::parse(&target.query)?;
     if options.watch {
         return Err(Status::method_not_allowed());
@@ -49,7 +49,7 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
     let fields = FieldSelector::parse_for(&target.resource, &options.fields).map_err(bad)?;
     let mut all = statuses(context).await;
     all.retain(|status| labels.matches_object(status) && fields.matches(&target.resource, status));
-    let shown = match Shower::new(target, form)? {
+    let shown = match Shower::of_list(target, form)? {
         Some(shower) => shower.values(&all, json!({})),
         None => json!({
             "kind": target.resource.list_kind(), "apiVersion": "v1", "metadata": {}, "items": all,

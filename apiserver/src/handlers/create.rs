@@ -1,6 +1,5 @@
 //! POST on a collection.
 
-use api::decode;
 use api::lifecycle::{self, Creation};
 use api::status::Status;
 use http::StatusCode;
@@ -15,7 +14,7 @@ use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
 use crate::response::{self, Handled, json_bytes, with_warnings};
 use crate::user::User;
-use crate::writing::{Draft, Part, Write, full_key, judge, warnings};
+use crate::writing::{Draft, Part, Write, full_key, judge, warnings_of_new};
 
 /// How many names are tried for a `generateName` (as kube-apiserver).
 const NAMES: usize = 8;
@@ -23,12 +22,11 @@ const NAMES: usize = 8;
 /// Creates an object.
 pub(crate) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let body = payload::read_json(request).await?;
-    let decoded = decode::decode(&target.resource, &body)?;
+    let decoded = payload::read_object(request, &target.resource).await?;
     let problems = judge(&target.resource, options.validation, decoded.problems)?;
     let write = Write::new(Part::Main, &options);
     let (bytes, object) = new(context, target, decoded.object, &request.user, write).await?;
-    let warnings = warnings(&target.resource, &object, problems);
+    let warnings = warnings_of_new(&target.resource, &object, problems);
     Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings))
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn delete_collection(
     request: &mut Request,
 ) -> Handled {
     let accepted = negotiate::accepted(request.header(header::ACCEPT), target.has_protobuf())?;
-    let shower = Shower::new(target, accepted.form)?;
+    let shower = Shower::of_list(target, accepted.form)?;
     let list = ListOptions::parse(&target.query)?;
     let filter = Filter::parse(&target.resource, &list.labels, &list.fields)?;
     let options = DeleteOptions::read(target, request).await?;

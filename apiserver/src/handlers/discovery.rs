@@ -49,7 +49,7 @@ pub(super) fn answer(
         _ => None,
     };
     let Some(document) = document else { return Ok(None) };
-    let media = negotiate::accepted(accept, false)?.media;
+    let media = negotiate::accepted_document(accept)?.media;
     Ok(Some(response::in_media(tagged(request, &document, "application/json"), media)))
 }
 
@@ -99,14 +99,13 @@ fn roots(rows: &[Arc<Resource>]) -> Value {
         "/.well-known/openid-configuration".to_owned(),
         "/api".to_owned(),
         "/apis".to_owned(),
-        "/healthz".to_owned(),
-        "/livez".to_owned(),
+        "/metrics".to_owned(),
         "/openapi/v2".to_owned(),
         "/openapi/v3".to_owned(),
         "/openid/v1/jwks".to_owned(),
-        "/readyz".to_owned(),
         "/version".to_owned(),
     ];
+    paths.extend(super::health::paths());
     for row in rows {
         let path = if row.group.is_empty() {
             format!("/api/{}", row.version)

@@ -4,6 +4,7 @@
 //! failure, and is then deleted as a DELETE with the Eviction's `deleteOptions` would.
 //! Source: k8s.io/kubernetes/pkg/registry/core/pod/storage/eviction.go.
 
+use api::decode::Decoded;
 use api::status::Status;
 use http::StatusCode;
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::dispatch::Target;
 use crate::request::options::{Query, WriteOptions};
 use crate::request::{Request, payload};
 use crate::response::{Handled, json as answer, with_warnings};
-use crate::writing::{self, Part, Write, judge};
+use crate::writing::{self, Part, Write, judge_kind};
 
 mod budget;
 
@@ -27,9 +28,9 @@ const VERSIONS: [&str; 2] = ["policy/v1", "policy/v1beta1"];
 /// Evicts a pod.
 pub(super) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let body = payload::read_json(request).await?;
-    let (eviction, problems) = decode(&body)?;
-    let warnings = judge(&target.resource, options.validation, problems)?;
+    let decoded = payload::read_kind(request, "Eviction", decode).await?;
+    let warnings = judge_kind(("Eviction", "v1"), options.validation, decoded.problems)?;
+    let eviction = decoded.object;
     if eviction["metadata"]["name"] != target.name.as_str() {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
@@ -51,13 +52,12 @@ pub(super) async fn create(context: &Context, target: &Target, request: &mut Req
     Ok(with_warnings(answer(StatusCode::CREATED, &status), &warnings))
 }
 
-/// The Eviction, and what was odd about it.
-fn decode(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
+/// The Eviction in either version.
+fn decode(body: &[u8]) -> Result<Decoded, Status> {
     let given = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let given = given["apiVersion"].as_str().unwrap_or_default();
     let version = VERSIONS.into_iter().find(|version| *version == given).unwrap_or(VERSIONS[0]);
-    let decoded = api::decode::decode_as("policy.v1.Eviction", version, "Eviction", body)?;
-    Ok((decoded.object, decoded.problems))
+    api::decode::decode_as("policy.v1.Eviction", version, "Eviction", body)
 }
 
 /// Takes the disruption of the pod from the budget that covers it, if there is one.

@@ -19,7 +19,7 @@ pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -
         Some(revision) => context.freshness.at_least(revision).await?,
     }
     let object = target.cache.get(&target.key()).ok_or_else(|| target.not_found())?;
-    match Shower::new(target, accepted.form)? {
+    match Shower::of_one(target, accepted.form)? {
         None => Ok(json_bytes(StatusCode::OK, object.encoded().object())),
         Some(mut shower) => Ok(json(StatusCode::OK, &shower.one(&object))),
     }

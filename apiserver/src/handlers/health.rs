@@ -3,11 +3,13 @@
 //! | check | what it asks | `/livez` | `/healthz` | `/readyz` |
 //! |---|---|---|---|---|
 //! | `ping` | nothing: an answer is the proof | x | x | x |
-//! | `store` | the datastore answers, its writer is not stuck | | x | x |
+//! | `etcd` | the datastore answers, its writer is not stuck | alone | x | x |
+//! | `etcd-readiness` | the same | | | x |
 //! | `watch-cache` | reads can be answered from memory | | x | x |
 //! | `shutdown` | the server has not been told to stop | | | x |
 //!
-//! Liveness leaves the store out: starting the server again brings no database back.
+//! The datastore goes by the name that users look for. Liveness leaves it out, unless `/livez/etcd` is
+//! asked for: starting the server again brings no database back.
 //!
 //! An endpoint answers `ok`, with `?verbose` or in failure a line per check; `?exclude=NAME` (as
 //! often as wanted) leaves a check out, `/readyz/NAME` is one check alone. The format is that of
@@ -31,7 +33,8 @@ pub(crate) use probe::StoreProbe;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     Ping,
-    Store,
+    Etcd,
+    EtcdReadiness,
     WatchCache,
     Shutdown,
 }
@@ -40,7 +43,8 @@ impl Check {
     fn name(self) -> &'static str {
         match self {
             Check::Ping => "ping",
-            Check::Store => "store",
+            Check::Etcd => "etcd",
+            Check::EtcdReadiness => "etcd-readiness",
             Check::WatchCache => "watch-cache",
             Check::Shutdown => "shutdown",
         }
@@ -50,16 +54,31 @@ impl Check {
     fn of(endpoint: &str) -> Option<&'static [Check]> {
         match endpoint {
             "livez" => Some(&[Check::Ping]),
-            "healthz" => Some(&[Check::Ping, Check::Store, Check::WatchCache]),
-            "readyz" => Some(&[Check::Ping, Check::Store, Check::WatchCache, Check::Shutdown]),
+            "healthz" => Some(&[Check::Ping, Check::Etcd, Check::WatchCache]),
+            "readyz" => Some(&[
+                Check::Ping,
+                Check::Etcd,
+                Check::EtcdReadiness,
+                Check::WatchCache,
+                Check::Shutdown,
+            ]),
             _ => None,
         }
+    }
+
+    /// The checks that can be asked for one by one.
+    fn alone(endpoint: &str) -> Vec<Check> {
+        let mut checks = Check::of(endpoint).unwrap_or_default().to_vec();
+        if endpoint == "livez" {
+            checks.push(Check::Etcd);
+        }
+        checks
     }
 
     async fn run(self, context: &Context) -> Result<(), String> {
         match self {
             Check::Ping => Ok(()),
-            Check::Store => context.store_probe.ask(&context.store).await,
+            Check::Etcd | Check::EtcdReadiness => context.store_probe.ask(&context.store).await,
             Check::WatchCache => {
                 context.freshness.problem().map_or(Ok(()), |problem| Err(problem.to_owned()))
             }
@@ -67,6 +86,15 @@ impl Check {
             Check::Shutdown => Ok(()),
         }
     }
+}
+
+/// The endpoints and their checks, as `GET /` lists them.
+pub(super) fn paths() -> impl Iterator<Item = String> {
+    ["healthz", "livez", "readyz"].into_iter().flat_map(|endpoint| {
+        let checks = Check::alone(endpoint).into_iter();
+        let checks = checks.map(move |check| format!("/{endpoint}/{}", check.name()));
+        std::iter::once(format!("/{endpoint}")).chain(checks)
+    })
 }
 
 /// What a check came to.
@@ -90,7 +118,7 @@ pub(super) async fn answer(context: &Context, request: &Request, path: &str) -> 
     let Some(only) = only else {
         return Some(all(context, request, endpoint, checks).await);
     };
-    let Some(check) = checks.iter().find(|check| check.name() == only) else {
+    let Some(check) = Check::alone(endpoint).into_iter().find(|check| check.name() == only) else {
         return Some(page_not_found());
     };
     Some(match check.run(context).await {
@@ -117,6 +145,12 @@ async fn all(context: &Context, request: &Request, endpoint: &str, checks: &[Che
         outcomes.push((check.name(), outcome));
     }
     let verbose = Query::parse(request.query()).has("verbose");
+    // What does not count here anyway may be left out.
+    let counts = |name: &str| {
+        checks.iter().any(|check| check.name() == name)
+            || Check::alone(endpoint).iter().all(|check| check.name() != name)
+    };
+    let excluded: Vec<_> = excluded.into_iter().filter(|name| counts(name)).collect();
     let (code, body) = report(endpoint, &outcomes, &excluded, verbose);
     said(code, body)
 }
@@ -174,16 +208,16 @@ mod tests {
             (&[("ping", Passed)][..], &[][..], false, (200, "ok")),
             (&[("ping", Passed)], &[], true, (200, "[+]ping ok\nreadyz check passed\n")),
             (
-                &[("ping", Passed), ("store", Failed)],
+                &[("ping", Passed), ("etcd", Failed)],
                 &[],
                 false,
-                (500, "[+]ping ok\n[-]store failed: reason withheld\nreadyz check failed\n"),
+                (500, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n"),
             ),
             (
-                &[("ping", Passed), ("store", Excluded)],
-                &["store"],
+                &[("ping", Passed), ("etcd", Excluded)],
+                &["etcd"],
                 true,
-                (200, "[+]ping ok\n[+]store excluded: ok\nreadyz check passed\n"),
+                (200, "[+]ping ok\n[+]etcd excluded: ok\nreadyz check passed\n"),
             ),
             (
                 &[("ping", Passed)],

@@ -41,7 +41,7 @@ pub(crate) async fn list(context: &Context, target: &Target, request: &Request) 
     let page = page(&snapshot, &target.namespace, &filter, start.as_deref(), options.limit);
     let consistent = !continues_inconsistently(&options);
     let meta = page.metadata(consistent.then_some(snapshot.revision), snapshot.revision);
-    match Shower::new(target, accepted.form)? {
+    match Shower::of_list(target, accepted.form)? {
         Some(shower) => {
             Ok(response::json(StatusCode::OK, &shower.list(&page.items, Value::Object(meta))))
         }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{fresh, kubelet, relay};
 use crate::context::Context;
 use crate::dispatch::Target;
-use crate::request::{Request, payload};
+use crate::request::{Request, negotiate, payload};
 use crate::response::{Handled, text};
 
 /// How long a node may take to begin answering.
@@ -35,7 +35,8 @@ const PARAMETERS: &[&str] = &[
 ];
 
 /// Relays the log of a container.
-pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
+pub(super) async fn get(context: &Context, target: &Target, request: &Request) -> Handled {
+    negotiate::check_log(request.header(header::ACCEPT))?;
     options::check(&target.query, &target.name)?;
     let pod = fresh(context, target).await?.encoded().parse();
     let container = container(target, &pod)?;

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write};
 use std::sync::Arc;
 
-use api::openapi::{PROTOBUF_V2, Source, document_path};
+use api::openapi::{Descriptions, PROTOBUF_V2, Source, document_path};
 use api::resources::Resource;
 use api::status::Status;
 use bytes::Bytes;
@@ -90,6 +90,15 @@ impl Documents {
         made
     }
 
+    /// Whether all documents of version 3 are as the rows are now.
+    fn are_made(&self, groups: &[(&str, &str)], source: Source<'_>) -> bool {
+        let kept = self.kept.lock();
+        groups.iter().all(|(group, version)| {
+            let name = Name::V3((*group).to_owned(), (*version).to_owned());
+            kept.get(&name).is_some_and(|kept| kept.is_of(&source.rows_of(group, version)))
+        })
+    }
+
     /// Forgets the documents of groups that are gone.
     fn retain(&self, groups: &[(&str, &str)]) {
         self.kept.lock().retain(|name, _| match name {
@@ -162,7 +171,7 @@ pub(super) fn answer(
             Ok(Some(conditional(request, &document(name), media)))
         }
         ["openapi", "v3"] => {
-            negotiate::accepted(accept, false)?;
+            negotiate::accepted_document(accept)?;
             Ok(Some(index(context, request, source)))
         }
         ["openapi", "v3", "api", version] => group(request, source, ("", version), &document),
@@ -202,6 +211,8 @@ fn v2_media(accept: Option<&str>) -> Result<&'static str, Status> {
 fn index(context: &Context, request: &Request, source: Source<'_>) -> Answer {
     let groups = source.group_versions();
     context.openapi.retain(&groups);
+    // Read once, if at all, for all that have to be made.
+    let _read = (!context.openapi.are_made(&groups, source)).then(Descriptions::shared);
     let mut paths = Map::new();
     let mut changed = Timestamp::MIN;
     for (group, version) in groups {
@@ -240,7 +251,7 @@ fn group(
     if source.rows_of(group, version).is_empty() {
         return Ok(None);
     }
-    negotiate::accepted(request.header(header::ACCEPT), false)?;
+    negotiate::accepted_document(request.header(header::ACCEPT))?;
     let document = document(Name::V3(group.to_owned(), version.to_owned()));
     let query = Query::parse(request.query());
     let hash = query.get("hash");
@@ -345,7 +356,10 @@ mod tests {
         let core = || Name::V3(String::new(), "v1".to_owned());
         let first = documents.get(core(), source());
         assert!(Arc::ptr_eq(&first, &documents.get(core(), source())));
+        assert!(documents.are_made(&[("", "v1")], source()));
+        assert!(!documents.are_made(&[("", "v1"), ("apps", "v1")], source()));
         let fewer = Source { rows: &api::resources::table()[1..], ..source() };
+        assert!(!documents.are_made(&[("", "v1")], fewer));
         let second = documents.get(core(), fewer);
         assert_ne!(first.hash, second.hash);
         let apps = Name::V3("apps".to_owned(), "v1".to_owned());

@@ -1,7 +1,7 @@
 //! PATCH of one object: JSON patch, merge patch, strategic merge patch; [`super::apply`] is another.
 //!
 //! Under `fieldValidation=Strict`, what is odd about a patch or about what it makes of the object is
-//! a 422 about `patch`, not the 400 of whole objects
+//! a 422 about `patch`, not the 400 of whole objects; and so is what is no object of the kind any more
 //! (k8s.io/apiserver/pkg/endpoints/handlers/patch.go).
 
 use api::field::{FieldError, Path};
@@ -47,7 +47,8 @@ pub(super) async fn part(
     let write = Write::new(part, &options);
     let written = writing::change(context, target, write, |current| {
         let new = patch::apply(&target.resource, kind, current, &body)?;
-        let decoded = api::decode::check(&target.resource, new)?;
+        let decoded =
+            api::decode::check_patched(&target.resource, new, |reason| refused(&body, reason))?;
         problems = judge(options.validation, kind, &body, decoded.problems)?;
         escalation::check(context, target, &decoded.object, current, &request.user)?;
         admission::change(context, target, part, (&decoded.object, current), &request.user)?;
@@ -78,10 +79,14 @@ pub(super) fn judge(
     if validation == FieldValidation::Warn || problems.is_empty() {
         return Ok(problems);
     }
-    let detail = format!("strict decoding error: {}", problems.join(", "));
+    Err(refused(body, &format!("strict decoding error: {}", problems.join(", "))))
+}
+
+/// 422 about the patch.
+fn refused(body: &[u8], reason: &str) -> Status {
     let text: String = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
-    let error = FieldError::invalid(&Path::new("patch"), text, &detail);
-    Err(Status::invalid(&GroupKind::new("", ""), "", &[error]))
+    let error = FieldError::invalid(&Path::new("patch"), text, reason);
+    Status::invalid(&GroupKind::new("", ""), "", &[error])
 }
 
 /// The kind of patch and its text.
@@ -95,6 +100,16 @@ pub(super) async fn read(
     let content_type = request.header(header::CONTENT_TYPE).unwrap_or_default();
     let kind = PatchType::from_content_type(content_type)
         .filter(|kind| patch::supports(&target.resource, *kind));
-    let kind = kind.ok_or_else(Status::unsupported_patch_type)?;
+    let kind = kind.ok_or_else(|| {
+        if target.resource.is_custom() {
+            Status::unsupported_media_type(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ])
+        } else {
+            Status::unsupported_patch_type()
+        }
+    })?;
     Ok((kind, payload::read(request).await?))
 }

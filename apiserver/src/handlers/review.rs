@@ -1,6 +1,5 @@
 //! POST of what is answered and never stored: a question about somebody's identity or rights.
 
-use api::decode;
 use api::status::Status;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -22,13 +21,17 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
     let accept = request.header(http::header::ACCEPT);
     negotiate::accepted_without_columns(accept, target.has_protobuf())?;
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let body = payload::read_json(request).await?;
-    let decoded = decode::decode(&target.resource, &body)?;
+    let decoded = payload::read_object(request, &target.resource).await?;
     let warnings = judge(&target.resource, options.validation, decoded.problems)?;
     let mut review = decoded.object;
     api::meta::ensure(&mut review);
     if target.resource.namespaced() {
         named_in(target, &mut review)?;
+    }
+    // Which namespace is meant must be said, even if it makes no difference.
+    let nowhere = review["spec"]["namespace"].as_str().unwrap_or_default().is_empty();
+    if target.resource.kind == "SelfSubjectRulesReview" && nowhere {
+        return Err(Status::bad_request("no namespace on request"));
     }
     let errors = target.resource.strategy.validate(&review);
     if !errors.is_empty() {

@@ -15,7 +15,7 @@ use crate::request::negotiate::is_apply;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
 use crate::response::{Handled, json, with_warnings};
-use crate::writing::{self, Part, Write};
+use crate::writing::{self, Part, Write, judge_kind};
 
 /// The Scale of the workload.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
@@ -30,13 +30,18 @@ pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Hand
 /// Sets the replicas to those of a Scale.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
-    let body = payload::read_json(request).await?;
-    let mut scale = parse(&body)?;
+    let decoded = payload::read_kind(request, "Scale", |body| {
+        api::decode::decode_as("autoscaling.v1.Scale", "autoscaling/v1", "Scale", body)
+    })
+    .await?;
+    let warnings = judge_kind(("Scale", "v1"), options.validation, decoded.problems)?;
+    let mut scale = decoded.object;
     super::update::check_name(target, &mut scale)?;
-    change(context, target, Write::new(Part::Scale, &options), |current| {
+    let answer = change(context, target, Write::new(Part::Scale, &options), |current| {
         replaced(target, current, &scale)
     })
-    .await
+    .await?;
+    Ok(with_warnings(answer, &warnings))
 }
 
 /// Patches the Scale, and so the replicas.
@@ -94,17 +99,13 @@ fn replaced(target: &Target, current: &Value, scale: &Value) -> Result<Value, St
         let kind = GroupKind::new("autoscaling", "Scale");
         return Err(Status::invalid(&kind, &target.name, &errors));
     }
+    let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let (wanted, recorded) = (uid(scale), uid(current));
+    if !wanted.is_empty() && wanted != recorded {
+        let resource = target.resource.group_resource();
+        return Err(Status::uid_precondition(&resource, &target.name, &wanted, &recorded));
+    }
     let mut base = current.clone();
     api::meta::remove(&mut base["metadata"], "resourceVersion");
     Ok(target.resource.strategy.with_scale(base, scale))
-}
-
-fn parse(body: &[u8]) -> Result<Value, Status> {
-    let scale: Value = serde_json::from_slice(body)
-        .map_err(|error| Status::bad_request(format!("cannot read a Scale: {error}")))?;
-    let kind = scale["kind"].as_str().unwrap_or("Scale");
-    if kind != "Scale" || !scale.is_object() {
-        return Err(Status::bad_request(format!("{kind} cannot be handled as a Scale")));
-    }
-    Ok(scale)
 }

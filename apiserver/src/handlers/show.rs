@@ -1,17 +1,22 @@
 //! Objects shown as something else: rows of a Table, or their metadata alone.
 
+use api::resources::Resource;
 use api::status::Status;
 use api::table::{self, IncludeObject};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::cacher::Object;
 use crate::context::now;
 use crate::dispatch::Target;
+use crate::request::Request;
 use crate::request::negotiate::Form;
+use crate::response::Answer;
+use crate::server::body::Body;
 
 /// Shows objects in the form that was negotiated.
-pub(super) struct Shower {
-    resource: std::sync::Arc<api::resources::Resource>,
+pub(crate) struct Shower {
+    resource: std::sync::Arc<Resource>,
     table: bool,
     include: IncludeObject,
     /// Column definitions are sent with the first table of a watch only.
@@ -19,6 +24,35 @@ pub(super) struct Shower {
 }
 
 impl Shower {
+    /// [`Shower::new`] for one object.
+    ///
+    /// # Errors
+    /// Those of it, 406 if it is to be shown as a list.
+    pub(super) fn of_one(target: &Target, form: Form) -> Result<Option<Shower>, Status> {
+        if form == Form::MetadataList {
+            let kind = go_type(&target.resource, "");
+            return Err(Status::not_shown(format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list \
+                 ({kind})"
+            )));
+        }
+        Shower::new(target, form)
+    }
+
+    /// [`Shower::new`] for a list.
+    ///
+    /// # Errors
+    /// Those of it, 406 if it is to be shown as one object.
+    pub(super) fn of_list(target: &Target, form: Form) -> Result<Option<Shower>, Status> {
+        if form == Form::Metadata {
+            let kind = go_type(&target.resource, "List");
+            return Err(Status::not_shown(format!(
+                "you requested PartialObjectMetadata, but the requested object is a list ({kind})"
+            )));
+        }
+        Shower::new(target, form)
+    }
+
     /// `None` when objects are to be shown as they are.
     ///
     /// # Errors
@@ -40,8 +74,25 @@ impl Shower {
         Ok(match form {
             Form::Object => None,
             Form::Table => shower(true),
-            Form::Metadata => shower(false),
+            Form::Metadata | Form::MetadataList => shower(false),
         })
+    }
+
+    /// The answer of a write, which is the object in the form that was asked for. What is no object
+    /// of the resource (a refusal, a Scale) stays.
+    pub(crate) fn answer(&self, answer: Answer) -> Answer {
+        let object = answer.body().bytes().filter(|_| answer.status().is_success());
+        let object = object.and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+        let Some(object) = object.filter(|object| object["kind"] == *self.resource.kind) else {
+            return answer;
+        };
+        let shown = if self.table {
+            let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+            table::render(&self.resource, &[&object], meta, self.include, true, now())
+        } else {
+            partial(&object)
+        };
+        answer.map(|_| Body::whole(shown.to_string()))
     }
 
     /// A single object, as an answer or in a watch event.
@@ -76,6 +127,22 @@ impl Shower {
     }
 }
 
+/// How a write shows the object; `None` as it is.
+///
+/// # Errors
+/// Those of [`Shower::of_one`].
+pub(crate) fn of_write(
+    target: &Target,
+    request: &Request,
+    form: Form,
+) -> Result<Option<Shower>, Status> {
+    if target.name.is_empty() && request.parts.method == Method::DELETE {
+        // A list, which whoever deletes it shows.
+        return Ok(None);
+    }
+    Shower::of_one(target, form)
+}
+
 /// An object's metadata as an object of its own.
 fn partial(object: &Value) -> Value {
     json!({
@@ -83,4 +150,18 @@ fn partial(object: &Value) -> Value {
         "apiVersion": "meta.k8s.io/v1",
         "metadata": object["metadata"],
     })
+}
+
+/// The type of a kind's objects in Kubernetes' program, which some refusals name. `what`: "List" for
+/// the type of the lists.
+fn go_type(resource: &Resource, what: &str) -> String {
+    if resource.is_custom() {
+        return format!("*unstructured.Unstructured{what}");
+    }
+    let package = match resource.group.split('.').next().unwrap_or_default() {
+        // Both kinds of Events are the same thing inside.
+        "" | "events" => "core",
+        group => group,
+    };
+    format!("*{package}.{}{what}", resource.kind)
 }

@@ -15,18 +15,21 @@ use crate::request::options::{Query, WriteOptions};
 use crate::request::{Request, payload};
 use crate::response::{Handled, json as answer, with_warnings};
 use crate::user::User;
-use crate::writing::judge;
+use crate::writing::judge_kind;
 
+/// What is posted.
+const KIND: &str = "TokenRequest";
 /// The group and version of the kind.
 const VERSION: &str = "authentication.k8s.io/v1";
 
 /// Makes a token.
 pub(super) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let body = payload::read_json(request).await?;
-    let decoded =
-        api::decode::decode_as("authentication.v1.TokenRequest", VERSION, "TokenRequest", &body)?;
-    let warnings = judge(&target.resource, options.validation, decoded.problems)?;
+    let decoded = payload::read_kind(request, KIND, |body| {
+        api::decode::decode_as("authentication.v1.TokenRequest", VERSION, KIND, body)
+    })
+    .await?;
+    let warnings = judge_kind((KIND, "v1"), options.validation, decoded.problems)?;
     let mut wanted = decoded.object;
     default_token_request(&mut wanted);
     let account: Value = fresh(context, target).await?.encoded().parse();

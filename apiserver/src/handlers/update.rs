@@ -1,6 +1,5 @@
 //! PUT of one object.
 
-use api::decode;
 use api::status::Status;
 use http::StatusCode;
 use serde_json::Value;
@@ -15,7 +14,8 @@ use crate::request::{Request, payload};
 use crate::response::{Handled, json_bytes, with_warnings};
 use crate::writing::{self, Part, Write, answered, judge, warnings};
 
-/// Replaces an object; creates it where the kind allows that (Leases, Events).
+/// Replaces an object; creates it where the kind allows that (Leases, Events), whatever version of it
+/// the client claims to know.
 pub(crate) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
     let (object, problems) = read(target, request, &options).await?;
@@ -29,8 +29,11 @@ pub(crate) async fn update(context: &Context, target: &Target, request: &mut Req
     let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
     match replaced {
         Ok(written) => answered(written, StatusCode::OK, &warnings(&object)),
-        Err(status) if status.code == 404 && creates(target, &object) => {
+        Err(status) if status.code == 404 && target.resource.strategy.creates_on_update() => {
+            check_uid(target, &object)?;
             super::apply::may_create(context, target, request)?;
+            let mut object = object;
+            api::meta::remove(&mut object["metadata"], "resourceVersion");
             let (bytes, object) =
                 create::new(context, target, object, &request.user, write).await?;
             Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings(&object)))
@@ -39,10 +42,14 @@ pub(crate) async fn update(context: &Context, target: &Target, request: &mut Req
     }
 }
 
-/// An update of something that is gone creates it only if it did not claim to know a version.
-fn creates(target: &Target, object: &Value) -> bool {
-    let version = object["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-    target.resource.strategy.creates_on_update() && matches!(version, "" | "0")
+/// Who names the UID of what is gone wants no new object in its place.
+fn check_uid(target: &Target, object: &Value) -> Result<(), Status> {
+    match object["metadata"]["uid"].as_str() {
+        None | Some("") => Ok(()),
+        Some(uid) => {
+            Err(Status::uid_precondition(&target.resource.group_resource(), &target.name, uid, ""))
+        }
+    }
 }
 
 /// Decodes the object of a PUT and checks that it is the one on the URL.
@@ -54,8 +61,7 @@ pub(super) async fn read(
     request: &mut Request,
     options: &WriteOptions,
 ) -> Result<(Value, Vec<String>), Status> {
-    let body = payload::read_json(request).await?;
-    let decoded = decode::decode(&target.resource, &body)?;
+    let decoded = payload::read_object(request, &target.resource).await?;
     let problems = judge(&target.resource, options.validation, decoded.problems)?;
     let mut object = decoded.object;
     check_name(target, &mut object)?;

@@ -67,7 +67,9 @@ pub(super) async fn watch(
         Err(status) => return Ok(answer(media, Body::whole(refused(media, &status)))),
     };
     let (api_version, kind) = match accepted.form {
-        Form::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned()),
+        Form::Metadata | Form::MetadataList => {
+            ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned())
+        }
         _ => (target.resource.api_version(), target.resource.kind.to_string()),
     };
     let after_initial = (initial == Some(true) && options.bookmarks)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::info::{self, ResourcePath};
 use super::negotiate;
 use super::options::{ListOptions, Query, parse_version};
-use super::payload;
+use super::yaml;
 
 /// Percent-encodes everything that is not a letter or digit.
 fn encoded(text: &str) -> String {
@@ -119,7 +119,7 @@ proptest! {
                 prop_assert!(is_refusal(&status), "{}: {:?}", header, status);
             }
         }
-        if let Err(status) = negotiate::format(Some(&header)) {
+        if let Err(status) = negotiate::format(Some(&header), protobuf) {
             prop_assert!(is_refusal(&status), "{}: {:?}", header, status);
         }
         negotiate::accepts_gzip(Some(&header));
@@ -130,17 +130,14 @@ proptest! {
     #[test]
     fn yaml_says_what_json_says(value in value()) {
         let text = value.to_string();
-        let read = payload::yaml_to_json(text.as_bytes());
-        let read: Value = serde_json::from_slice(&read.expect("it is YAML")).expect("it is JSON");
-        prop_assert_eq!(read, value);
+        let read = yaml::read(text.as_bytes()).expect("it is YAML");
+        prop_assert_eq!(read, yaml::Yaml { value, twice: None });
     }
 
     #[test]
     fn any_yaml_is_read_or_refused(text in "(a|b|: |- |\n|  |\\{|\\}|\\[|\\]|&x|\\*x|!!str|!!binary|\"|'|\\||>|0644|~|<<|1e3|é|#|%|---|\\.\\.\\.){0,16}") {
-        for read in [payload::yaml_to_json(text.as_bytes()).map(drop), payload::yaml_with_duplicates(text.as_bytes()).map(drop)] {
-            if let Err(status) = read {
-                prop_assert!(is_refusal(&status), "{}: {:?}", text, status);
-            }
+        if let Err(reason) = yaml::read(text.as_bytes()) {
+            prop_assert!(reason.starts_with("yaml: "), "{}: {}", text, reason);
         }
     }
 }

@@ -15,8 +15,10 @@ pub(crate) enum Form {
     Object,
     /// As rows for people: `as=Table;g=meta.k8s.io`.
     Table,
-    /// Metadata only: `as=PartialObjectMetadata` or `…List`.
+    /// Metadata only: `as=PartialObjectMetadata`.
     Metadata,
+    /// The metadata of a list's objects: `as=PartialObjectMetadataList`.
+    MetadataList,
 }
 
 /// In which encoding objects are shown.
@@ -47,16 +49,26 @@ const PRODUCES: &[&str] = &[
     "application/json;stream=watch",
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
+/// How the media type of a watch ends.
+const STREAM: &str = ";stream=watch";
 /// What can be read, as the 415 lists it.
 const READS: &[&str] = &["application/json", "application/yaml", MEDIA_TYPE];
 
 /// Picks the first clause of the Accept header that can be produced. `protobuf` says whether
-/// objects of the resource have a protobuf form.
+/// objects of the resource have a protobuf form: all but custom resources.
 ///
 /// # Errors
 /// 406 if there is none.
 pub(crate) fn accepted(accept: Option<&str>, protobuf: bool) -> Result<Accepted, Status> {
-    pick(accept, protobuf, false).ok_or_else(|| Status::not_acceptable(PRODUCES))
+    pick(accept, protobuf, false).ok_or_else(|| refuse(accept, !protobuf, false))
+}
+
+/// [`accepted`] for what is no object, and has no protobuf form.
+///
+/// # Errors
+/// 406 if there is none.
+pub(crate) fn accepted_document(accept: Option<&str>) -> Result<Accepted, Status> {
+    pick(accept, false, false).ok_or_else(|| Status::not_acceptable(PRODUCES))
 }
 
 /// [`accepted`] for what has no columns, and so cannot be a Table.
@@ -73,10 +85,18 @@ pub(crate) fn accepted_without_columns(
         .filter(|clause| clause.split(';').all(|param| param.trim() != "as=Table"))
         .collect();
     match accept {
-        Some(_) if others.is_empty() => Err(Status::not_acceptable(PRODUCES)),
+        Some(_) if others.is_empty() => Err(refuse(accept, !protobuf, false)),
         Some(_) => accepted(Some(&others.join(",")), protobuf),
         None => accepted(None, protobuf),
     }
+}
+
+/// Checks what a log may be, which then is text all the same.
+///
+/// # Errors
+/// 406 for a client that takes text only.
+pub(crate) fn check_log(accept: Option<&str>) -> Result<(), Status> {
+    pick(accept, true, false).map(drop).ok_or_else(|| refuse(accept, true, false))
 }
 
 /// [`accepted`] for a watch.
@@ -84,9 +104,23 @@ pub(crate) fn accepted_without_columns(
 /// # Errors
 /// 406 if there is none.
 pub(crate) fn accepted_stream(accept: Option<&str>, protobuf: bool) -> Result<Accepted, Status> {
-    let streams: Vec<_> =
-        PRODUCES.iter().copied().filter(|media| media.ends_with(";stream=watch")).collect();
-    pick(accept, protobuf, true).ok_or_else(|| Status::not_acceptable(&streams))
+    pick(accept, protobuf, true).ok_or_else(|| refuse(accept, !protobuf, true))
+}
+
+/// The 406. Requests for built-in resources come through a router that knows media types without
+/// their parameters, and refuses those it does not know in its own words.
+fn refuse(accept: Option<&str>, custom: bool, stream: bool) -> Status {
+    let mut media = accept.unwrap_or_default().split(',').map(media_type);
+    if !custom && !media.any(|media| media == "*/*" || PRODUCES.contains(&media)) {
+        return Status::not_acceptable(PRODUCES);
+    }
+    let produced = PRODUCES.iter().filter(|media| media.ends_with(STREAM) == stream);
+    Status::not_accepted(&produced.copied().collect::<Vec<_>>())
+}
+
+/// The media type of a clause, without its parameters.
+fn media_type(clause: &str) -> &str {
+    clause.split(';').next().unwrap_or_default().trim()
 }
 
 fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> {
@@ -117,7 +151,8 @@ fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> 
         let form = match shown_as {
             "" if media != Media::Protobuf || protobuf => Form::Object,
             "Table" if known && media != Media::Protobuf => Form::Table,
-            "PartialObjectMetadata" | "PartialObjectMetadataList" if known => Form::Metadata,
+            "PartialObjectMetadata" if known => Form::Metadata,
+            "PartialObjectMetadataList" if known => Form::MetadataList,
             _ => continue,
         };
         return Some(Accepted { form, media });
@@ -155,23 +190,19 @@ pub(crate) enum Format {
     Protobuf,
 }
 
-/// The format that a Content-Type names; none is JSON.
+/// The format that a Content-Type names; none is JSON. `protobuf`: whether objects of the resource
+/// have a protobuf form.
 ///
 /// # Errors
 /// 415 for anything else.
-pub(crate) fn format(content_type: Option<&str>) -> Result<Format, Status> {
+pub(crate) fn format(content_type: Option<&str>, protobuf: bool) -> Result<Format, Status> {
     let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     match media {
         "" | "application/json" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
-        MEDIA_TYPE => Ok(Format::Protobuf),
-        _ => Err(Status::unsupported_media_type(READS)),
+        MEDIA_TYPE if protobuf => Ok(Format::Protobuf),
+        _ => Err(Status::unsupported_media_type(if protobuf { READS } else { &READS[..2] })),
     }
-}
-
-/// The 415 of a resource whose objects have no protobuf form.
-pub(crate) fn no_protobuf() -> Status {
-    Status::unsupported_media_type(&READS[..2])
 }
 
 /// Whether JSON is to be shown with a field per line: as the query says (`pretty=true`), or the Accept
@@ -227,7 +258,7 @@ mod tests {
 
     #[test]
     fn what_is_accepted() {
-        use Form::{Metadata, Object, Table};
+        use Form::{MetadataList, Object, Table};
         use Media::{Json, Protobuf, Yaml};
 
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,\
@@ -255,8 +286,8 @@ mod tests {
                 Err(406),
                 Err(406),
             ),
-            (Some(&metadata[0]), Ok((Metadata, Json)), Ok((Metadata, Json))),
-            (Some(&metadata[1]), Ok((Metadata, Protobuf)), Ok((Metadata, Protobuf))),
+            (Some(&metadata[0]), Ok((MetadataList, Json)), Ok((MetadataList, Json))),
+            (Some(&metadata[1]), Ok((MetadataList, Protobuf)), Ok((MetadataList, Protobuf))),
             (Some("application/yaml"), Ok((Object, Yaml)), Ok((Object, Yaml))),
             (Some("text/html, application/yaml, */*"), Ok((Object, Yaml)), Ok((Object, Yaml))),
             (
@@ -271,6 +302,27 @@ mod tests {
                 assert_eq!(got.map_err(|status| status.code), want, "{accept:?} {protobuf}");
             }
         }
+    }
+
+    #[test]
+    fn who_refuses_a_media_type_says_so_in_its_own_words() {
+        let routed = Status::not_acceptable(PRODUCES).message;
+        let objects = "only the following media types are accepted: application/json, \
+                       application/yaml, application/vnd.kubernetes.protobuf";
+        for (accept, built_in, custom) in [
+            ("text/html", &*routed, objects),
+            ("text/html, application/yaml;as=Nothing;v=v1;g=meta.k8s.io", objects, objects),
+            ("application/json;as=Table;v=v9;g=meta.k8s.io", objects, objects),
+        ] {
+            for (protobuf, want) in [(true, built_in), (false, custom)] {
+                let status = accepted(Some(accept), protobuf).expect_err(accept);
+                assert_eq!(status.message, want, "{accept} {protobuf}");
+            }
+        }
+        let status = accepted(Some(MEDIA_TYPE), false).expect_err("no protobuf form");
+        assert_eq!((&*status.message, status.details), (objects, None));
+        let status = accepted_stream(Some("text/html"), true).expect_err("unknown");
+        assert_eq!(status.message, routed);
     }
 
     #[test]
@@ -323,7 +375,7 @@ mod tests {
             (status.code, &*status.message),
             (
                 406,
-                "406: Not Acceptable\n\nAvailable representations: application/json;stream=watch, \
+                "only the following media types are accepted: application/json;stream=watch, \
                  application/vnd.kubernetes.protobuf;stream=watch"
             )
         );
@@ -331,10 +383,27 @@ mod tests {
 
     #[test]
     fn formats_and_encodings() {
-        assert_eq!(format(Some("application/json; charset=utf-8")).unwrap(), Format::Json);
-        assert_eq!(format(Some("application/yaml")).unwrap(), Format::Yaml);
-        assert_eq!(format(Some(MEDIA_TYPE)).unwrap(), Format::Protobuf);
-        assert_eq!(format(Some("text/plain")).unwrap_err().code, 415);
+        for (content_type, protobuf, want) in [
+            ("application/json; charset=utf-8", true, Ok(Format::Json)),
+            ("application/yaml", false, Ok(Format::Yaml)),
+            (MEDIA_TYPE, true, Ok(Format::Protobuf)),
+            (MEDIA_TYPE, false, Err("application/json, application/yaml")),
+            ("text/plain", false, Err("application/json, application/yaml")),
+            (
+                "text/plain",
+                true,
+                Err("application/json, application/yaml, application/vnd.kubernetes.protobuf"),
+            ),
+        ] {
+            let got = format(Some(content_type), protobuf);
+            let want = want.map_err(|known| {
+                format!(
+                    "the body of the request was in an unknown format - accepted media types \
+                     include: {known}"
+                )
+            });
+            assert_eq!(got.map_err(|status| status.message), want, "{content_type} {protobuf}");
+        }
         assert!(accepts_gzip(Some("br, gzip")));
         assert!(!accepts_gzip(Some("gzip;q=0")));
         assert!(!accepts_gzip(None));

@@ -10,7 +10,7 @@ use api::status::Status;
 
 use super::info::decode;
 
-pub(crate) use list::{ListOptions, Moment, parse_version};
+pub(crate) use list::{ListOptions, Moment, parse_version, read_version};
 pub(crate) use write::{FieldValidation, WriteOptions};
 
 /// The pairs of a query string, decoded.

@@ -1,15 +1,16 @@
-//! Reading a body under a limit, and making JSON of it.
+//! Reading a body under a limit, and making an object of it.
 
 use std::time::Duration;
 
+use api::decode::{self, Decoded};
+use api::resources::Resource;
 use api::status::Status;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use serde_json::Value;
 
 use super::negotiate::{self, Format};
-use super::{Incoming, Request};
+use super::{Incoming, Request, yaml};
 
 /// The largest request body, in bytes: 3 MiB, as kube-apiserver.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
@@ -95,68 +96,74 @@ pub(crate) fn empty() -> Incoming {
     http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Reads the whole body as JSON text, translating YAML and protobuf.
+/// Reads the whole body as an object of a resource, translating YAML and protobuf.
+///
+/// # Errors
+/// Those of [`read`], 415 for other formats, 400 for what is no such object.
+pub(crate) async fn read_object(
+    request: &mut Request,
+    resource: &Resource,
+) -> Result<Decoded, Status> {
+    let protobuf = !resource.schema_type.is_empty();
+    let decode = |body: &[u8]| decode::decode(resource, body);
+    read_decoded(request, protobuf, &resource.kind, decode).await
+}
+
+/// [`read_object`] for what is no resource of its own, such as a Scale: an object of `kind` that
+/// `decode` makes of JSON.
+///
+/// # Errors
+/// Those of [`read_object`].
+pub(crate) async fn read_kind(
+    request: &mut Request,
+    kind: &str,
+    decode: impl FnOnce(&[u8]) -> Result<Decoded, Status>,
+) -> Result<Decoded, Status> {
+    read_decoded(request, true, kind, decode).await
+}
+
+async fn read_decoded(
+    request: &mut Request,
+    protobuf: bool,
+    kind: &str,
+    decode: impl FnOnce(&[u8]) -> Result<Decoded, Status>,
+) -> Result<Decoded, Status> {
+    let content_type = request.header(http::header::CONTENT_TYPE);
+    let format = negotiate::format(content_type, protobuf)?;
+    let body = read(request).await?;
+    match format {
+        Format::Json => decode(&body),
+        Format::Yaml => {
+            let read = yaml::read(&body);
+            let read = read.map_err(|reason| decode::unrecognized(kind, &reason, &body))?;
+            let mut decoded = decode(read.value.to_string().as_bytes())?;
+            decoded.problems.splice(0..0, read.twice);
+            Ok(decoded)
+        }
+        Format::Protobuf => {
+            let object = decode::from_protobuf(&body)?;
+            decode(object.to_string().as_bytes())
+        }
+    }
+}
+
+/// Reads the whole body as the JSON text of DeleteOptions, empty if there are none.
 ///
 /// # Errors
 /// Those of [`read`], 415 for other formats, 400 for YAML and protobuf that cannot be read.
-pub(crate) async fn read_json(request: &mut Request) -> Result<Bytes, Status> {
-    let format = negotiate::format(request.header(http::header::CONTENT_TYPE))?;
+pub(crate) async fn read_options(request: &mut Request) -> Result<Bytes, Status> {
     let body = read(request).await?;
-    match format {
+    if body.is_empty() {
+        return Ok(body);
+    }
+    match negotiate::format(request.header(http::header::CONTENT_TYPE), true)? {
         Format::Json => Ok(body),
-        Format::Yaml => yaml_to_json(&body),
-        Format::Protobuf if body.is_empty() => Ok(body),
-        Format::Protobuf => Ok(api::decode::from_protobuf(&body)?.to_string().into()),
+        Format::Yaml => {
+            let read = yaml::read(&body).map_err(Status::bad_request)?;
+            Ok(read.value.to_string().into())
+        }
+        Format::Protobuf => Ok(decode::from_protobuf(&body)?.to_string().into()),
     }
-}
-
-/// Reads one YAML document, and says of keys that occur twice; the last one counts.
-///
-/// # Errors
-/// 400 for YAML that cannot be read.
-pub(crate) fn yaml_with_duplicates(body: &[u8]) -> Result<(Value, Vec<String>), Status> {
-    let refuse = |error: String| Status::bad_request(format!("error decoding YAML: {error}"));
-    let text = std::str::from_utf8(body).map_err(|error| refuse(error.to_string()))?;
-    let strict = serde_saphyr::options! { legacy_octal_numbers: true };
-    let error = match serde_saphyr::from_str_with_options(text, strict) {
-        Ok(value) => return Ok((value, Vec::new())),
-        Err(error) => occurs_twice(&error),
-    };
-    let lenient = serde_saphyr::options! {
-        legacy_octal_numbers: true,
-        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
-    };
-    let read = serde_saphyr::from_str_with_options(text, lenient);
-    read.map(|value| (value, vec![error])).map_err(|error| refuse(error.to_string()))
-}
-
-/// In the words that clients look for; other errors are repeated by the lenient reading.
-fn occurs_twice(error: &serde_saphyr::Error) -> String {
-    match error.without_snippet() {
-        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), location } => format!(
-            "error converting YAML to JSON: yaml: unmarshal errors:\n  line {}: key {} already set in map",
-            location.line(),
-            api::field::go_quote(key)
-        ),
-        other => other.to_string(),
-    }
-}
-
-/// Translates one YAML document into JSON text.
-///
-/// # Errors
-/// 400 for YAML that cannot be read, duplicate keys included.
-pub(crate) fn yaml_to_json(body: &[u8]) -> Result<Bytes, Status> {
-    let refuse = |error: String| {
-        Status::bad_request(format!("error converting YAML to JSON: yaml: {error}"))
-    };
-    let text = std::str::from_utf8(body).map_err(|error| refuse(error.to_string()))?;
-    // kubectl reads `mode: 0644` as 420, and so must we.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| refuse(error.to_string()))?;
-    let bytes = serde_json::to_vec(&value).map_err(|error| refuse(error.to_string()))?;
-    Ok(bytes.into())
 }
 
 #[cfg(test)]
@@ -174,15 +181,5 @@ mod tests {
         let mut request = Request::new(parts, body, User::anonymous());
         let status = read(&mut request).await.unwrap_err();
         assert_eq!((status.code, status.reason), (504, "Timeout"));
-    }
-
-    #[test]
-    fn yaml_becomes_json() {
-        let json = yaml_to_json(b"a: 0644\nb: [x, 'y']\nc: {d: true}\n").unwrap();
-        let value: Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!(value, serde_json::json!({"a": 420, "b": ["x", "y"], "c": {"d": true}}));
-        assert_eq!(yaml_to_json(b"a: [").unwrap_err().code, 400);
-        assert_eq!(yaml_to_json(b"a: 1\na: 2\n").unwrap_err().code, 400);
-        assert_eq!(yaml_to_json(b"\xff").unwrap_err().code, 400);
     }
 }

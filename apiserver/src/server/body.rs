@@ -12,9 +12,10 @@ use super::indent::{Indented, indent};
 use super::list_body::ListBody;
 use super::watch_body::WatchBody;
 use crate::request::BoxError;
+use crate::telemetry::Measured;
 
 /// The body of a response. `Data` is [`Bytes`], so it fits `kube::Client::new`.
-pub struct Body(Kind);
+pub struct Body(Kind, Option<Box<Measured>>);
 
 enum Kind {
     Whole(Option<Bytes>),
@@ -28,42 +29,48 @@ enum Kind {
 impl Body {
     /// No body.
     pub(crate) fn empty() -> Body {
-        Body(Kind::Whole(None))
+        Body(Kind::Whole(None), None)
     }
 
     /// A body that is there already.
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
-        Body(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
+        Body(Kind::Whole((!bytes.is_empty()).then_some(bytes)), None)
     }
 
     /// A list, assembled in blocks while it is sent.
     pub(crate) fn list(list: ListBody) -> Body {
-        Body(Kind::List(Box::new(list)))
+        Body(Kind::List(Box::new(list)), None)
     }
 
     /// A watch.
     pub(crate) fn watch(watch: WatchBody) -> Body {
-        Body(Kind::Watch(Box::new(watch)))
+        Body(Kind::Watch(Box::new(watch)), None)
     }
 
     /// Somebody else's body, passed on.
     pub(crate) fn relay(body: UnsyncBoxBody<Bytes, BoxError>) -> Body {
-        Body(Kind::Relay(body))
+        Body(Kind::Relay(body), None)
+    }
+
+    /// The same body of a request that is over when the body is.
+    pub(crate) fn measured(mut self, measured: Measured) -> Body {
+        self.1 = Some(Box::new(measured));
+        self
     }
 
     /// The same JSON value with a field per line; a watch stays, and what is relayed.
     pub(crate) fn indented(self) -> Body {
         match self.0 {
             Kind::Whole(Some(bytes)) => Body::whole(indent(&bytes)),
-            Kind::List(_) => Body(Kind::Indented(Box::new(Indented::new(self)))),
-            other => Body(other),
+            Kind::List(_) => Body(Kind::Indented(Box::new(Indented::new(self))), None),
+            other => Body(other, self.1),
         }
     }
 
     /// The same body, compressed while it is sent.
     pub(crate) fn gzip(self) -> Body {
-        Body(Kind::Gzip(Box::new(Gzip::new(self))))
+        Body(Kind::Gzip(Box::new(Gzip::new(self))), None)
     }
 
     /// The same body for a reader in this process: events come one by one, as the cache holds them,
@@ -105,7 +112,14 @@ impl http_body::Body for Body {
         let block = match &mut self.0 {
             Kind::Whole(bytes) => bytes.take(),
             Kind::List(list) => list.next_block(),
-            Kind::Watch(watch) => ready!(watch.poll_next(context)),
+            Kind::Watch(watch) => {
+                let block = ready!(watch.poll_next(context));
+                let sent = watch.take_sent();
+                if let Some(measured) = &self.1 {
+                    measured.sent(sent);
+                }
+                block
+            }
             Kind::Relay(body) => return Pin::new(body).poll_frame(context),
             Kind::Indented(indented) => return indented.poll_frame(context),
             Kind::Gzip(gzip) => return gzip.poll_frame(context),

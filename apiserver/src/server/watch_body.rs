@@ -46,6 +46,8 @@ pub(crate) struct WatchBody {
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Frames are joined up to this size.
     block: usize,
+    /// Frames given since somebody last asked.
+    sent: u64,
     ended: bool,
 }
 
@@ -76,6 +78,7 @@ impl WatchBody {
             deadline: Box::pin(tokio::time::sleep(timeout)),
             shutdown: Box::pin(shutdown.cancelled_owned()),
             block: BLOCK,
+            sent: 0,
             ended: false,
         }
     }
@@ -83,6 +86,11 @@ impl WatchBody {
     /// Gives each frame by itself.
     pub(super) fn unjoin(&mut self) {
         self.block = 1;
+    }
+
+    /// How many frames were given since the last call.
+    pub(super) fn take_sent(&mut self) -> u64 {
+        std::mem::take(&mut self.sent)
     }
 
     /// Has `ask` called shortly before the end; it puts a bookmark into the queue.
@@ -113,7 +121,10 @@ impl WatchBody {
         let mut block = Block::default();
         while block.len() < self.block {
             match self.next_frame(context) {
-                Poll::Ready(Some(frame)) => block.push(frame),
+                Poll::Ready(Some(frame)) => {
+                    self.sent += 1;
+                    block.push(frame);
+                }
                 Poll::Ready(None) => {
                     self.ended = true;
                     break;

@@ -17,7 +17,7 @@ async fn anonymous_clients_see_health_and_version_only() {
     }
     let version = nobody.send(Method::GET, "/version", "", "").await.expect(200);
     assert_eq!((&version["major"], &version["minor"]), (&"1".into(), &"36".into()));
-    for path in ["/api", "/apis", PODS, "/openapi/v3", "/metrics", "/", "/readyz/store"] {
+    for path in ["/api", "/apis", PODS, "/openapi/v3", "/metrics", "/", "/readyz/etcd"] {
         let status = nobody.send(Method::GET, path, "", "").await.expect(401);
         assert_eq!(status["reason"], "Unauthorized", "{path}");
     }
@@ -30,21 +30,25 @@ async fn health_is_told_check_by_check() {
     for (path, want) in [
         ("/livez", "ok"),
         ("/livez?verbose", "[+]ping ok\nlivez check passed\n"),
-        ("/healthz?verbose", "[+]ping ok\n[+]store ok\n[+]watch-cache ok\nhealthz check passed\n"),
+        ("/livez?verbose&exclude=etcd", "[+]ping ok\nlivez check passed\n"),
+        ("/healthz?verbose", "[+]ping ok\n[+]etcd ok\n[+]watch-cache ok\nhealthz check passed\n"),
         (
             "/readyz?verbose&exclude=none",
-            "[+]ping ok\n[+]store ok\n[+]watch-cache ok\n[+]shutdown ok\n\
+            "[+]ping ok\n[+]etcd ok\n[+]etcd-readiness ok\n[+]watch-cache ok\n[+]shutdown ok\n\
              warn: some health checks cannot be excluded: no matches for \"none\"\n\
              readyz check passed\n",
         ),
-        ("/readyz/store", "ok"),
+        ("/readyz/etcd", "ok"),
+        ("/readyz/etcd-readiness", "ok"),
+        ("/livez/etcd", "ok"),
+        ("/healthz/ping", "ok"),
         ("/readyz/watch-cache", "ok"),
     ] {
         let answer = server.get(path).await;
         assert_eq!((answer.code, answer.text()), (200, want), "{path}");
         assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8", "{path}");
     }
-    for path in ["/readyz/none", "/livez/store", "/readyz/"] {
+    for path in ["/readyz/none", "/livez/watch-cache", "/readyz/"] {
         assert_eq!(server.get(path).await.code, 404, "{path}");
     }
 }

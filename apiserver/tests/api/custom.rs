@@ -3,7 +3,9 @@
 //! Where a test is one of Kubernetes' conformance tests, its name is given.
 
 mod applied;
+mod bodies;
 mod definitions;
+mod parts;
 mod published;
 mod versions;
 
@@ -173,7 +175,7 @@ async fn discovery_follows_definitions() {
     let list = server.get("/apis/gold.io/v1").await.expect(200);
     let names: Vec<_> =
         list["resources"].as_array().expect("resources").iter().map(|r| &r["name"]).collect();
-    assert_eq!(names, ["foos", "foos/scale", "foos/status"]);
+    assert_eq!(names, ["foos", "foos/status", "foos/scale"]);
     assert_eq!(list["resources"][0]["shortNames"], json!(["fo"]));
     let groups = server.get("/apis").await.expect(200);
     let groups = groups["groups"].as_array().expect("groups");
@@ -228,7 +230,14 @@ async fn a_deleted_definition_takes_its_objects_along() {
     );
     until(&server, "foos.gold.io", |definition| condition(definition, "Terminating") == "True")
         .await;
-    server.post(FOOS, &foo("late", json!({}))).await.expect(405);
+    let refused = server.post(FOOS, &foo("late", json!({}))).await.expect(405);
+    assert_eq!(
+        (&refused["message"], &refused["details"]),
+        (
+            &json!("create not allowed while custom resource definition is terminating"),
+            &json!({"group": "gold.io", "kind": "foos"})
+        )
+    );
     let path = format!("{FOOS}/kept");
     let mut events = Events::open(&server, &format!("{FOOS}?watch=true")).await;
     let mut definitions = Events::open(&server, &format!("{DEFINITIONS}?watch=true")).await;

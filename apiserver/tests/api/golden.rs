@@ -11,15 +11,9 @@ use crate::server::{TestServer, config_map, read};
 
 /// Records whose message differs on purpose. Code and reason are still compared, unless said.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("kind-mismatch", "Go type names"),
     ("version-mismatch", "a path of Go's source"),
-    ("bad-json", "Go's JSON parser's words"),
-    ("empty", "Go's JSON parser's words"),
-    ("bad-type", "Go type names"),
     ("rv-future", "the current version"),
-    ("continue-bad", "Go's JSON parser's words"),
     ("uid-precondition", "the UID"),
-    ("json-patch-malformed", "Go type names"),
     ("immutable-pod", "a diff of Go structs"),
     ("many-causes", "order and number of causes are the api crate's tests' business"),
 ];

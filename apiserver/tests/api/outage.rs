@@ -19,9 +19,9 @@ async fn reads_go_on_and_writes_are_refused_without_the_store() {
     assert!(status["message"].as_str().unwrap().contains("nothing was written"), "{status}");
     let ready = server.get("/readyz").await;
     assert_eq!(ready.code, 500);
-    assert!(ready.text().contains("[-]store failed: reason withheld\n"), "{}", ready.text());
+    assert!(ready.text().contains("[-]etcd failed: reason withheld\n"), "{}", ready.text());
     assert!(ready.text().ends_with("readyz check failed\n"), "{}", ready.text());
-    let why = server.get("/readyz/store").await;
+    let why = server.get("/readyz/etcd").await;
     assert_eq!((why.code, why.text()), (500, "internal server error: the store is closed\n"));
     // Nothing will feed the cache any more.
     let end = tokio::time::Instant::now() + PATIENCE;
@@ -35,14 +35,17 @@ async fn reads_go_on_and_writes_are_refused_without_the_store() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     server.get("/livez").await.expect(200);
-    assert_eq!(server.get("/readyz?exclude=store").await.code, 500);
-    let rest = server.get("/readyz?exclude=store&exclude=watch-cache&verbose").await;
+    assert_eq!(server.get("/readyz?exclude=etcd&exclude=etcd-readiness").await.code, 500);
+    let why = server.get("/livez/etcd").await;
+    assert_eq!((why.code, why.text()), (500, "internal server error: the store is closed\n"));
+    let rest = "/readyz?exclude=etcd&exclude=etcd-readiness&exclude=watch-cache&verbose";
+    let rest = server.get(rest).await;
     assert_eq!(
         (rest.code, rest.text()),
         (
             200,
-            "[+]ping ok\n[+]store excluded: ok\n[+]watch-cache excluded: ok\n[+]shutdown ok\n\
-             readyz check passed\n"
+            "[+]ping ok\n[+]etcd excluded: ok\n[+]etcd-readiness excluded: ok\n\
+             [+]watch-cache excluded: ok\n[+]shutdown ok\nreadyz check passed\n"
         )
     );
 }

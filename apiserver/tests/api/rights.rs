@@ -76,7 +76,7 @@ async fn every_route_is_closed_to_users_without_rights() {
     }
     assert!(asked > 300, "only {asked} routes");
     let paths =
-        ["/metrics", "/readyz/store", "/openid/v1/jwks", "/.well-known/openid-configuration"];
+        ["/metrics", "/readyz/etcd", "/openid/v1/jwks", "/.well-known/openid-configuration"];
     for path in paths.into_iter().chain(["/logs/", "/debug/pprof", "/", "/nothing"]) {
         let status = bob.send(Method::GET, path, "", "").await.expect(403);
         let message = format!("forbidden: User \"bob\" cannot get path \"{path}\"");

@@ -120,7 +120,7 @@ async fn a_pod_is_bound_once() {
     let status = server.post(&path, &binding("n2")).await.expect(409);
     assert_eq!(
         status["message"],
-        "Operation cannot be fulfilled on pods \"p\": pod p is already assigned to node \"n1\""
+        "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\""
     );
     server.post(&path, &binding("")).await.expect(400);
     server
@@ -174,6 +174,44 @@ async fn a_lease_is_created_by_its_first_update() {
     // Kubernetes takes no blind updates of Leases.
     server.put(path, &lease).await.expect(422);
     server.put(&format!("{MAPS}/none"), &config_map("none", "1")).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_put_may_create_it_creates_unless_it_names_another() {
+    let server = TestServer::start().await;
+    let path = "/api/v1/namespaces/default/limitranges/l";
+    let mut limits = json!({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "uid": "5"},
+        "spec": {"limits": []}});
+    let refused = server.put(path, &limits).await.expect(409);
+    assert_eq!(
+        (&refused["reason"], &refused["message"]),
+        (
+            &json!("Conflict"),
+            &json!(
+                "Operation cannot be fulfilled on limitranges \"l\": Precondition failed: UID in \
+                 precondition: 5, UID in object meta: "
+            )
+        )
+    );
+    assert_eq!(refused["details"], json!({"name": "l", "kind": "limitranges"}));
+    server.get(path).await.expect(404);
+    // Of what is not there any version may be claimed to be known.
+    limits["metadata"] = json!({"name": "l", "resourceVersion": "5"});
+    let made = server.put(path, &limits).await.expect(201);
+    limits["metadata"] = json!({"name": "l", "uid": "5"});
+    let refused = server.put(path, &limits).await.expect(409);
+    let uid = made["metadata"]["uid"].as_str().expect("a UID");
+    assert_eq!(
+        refused["message"],
+        format!(
+            "Operation cannot be fulfilled on limitranges \"l\": Precondition failed: UID in \
+             precondition: 5, UID in object meta: {uid}"
+        )
+    );
+    // Other kinds are created by POST alone, whatever is said of them.
+    let mut map = config_map("none", "1");
+    map["metadata"]["uid"] = "5".into();
+    server.put(&format!("{MAPS}/none"), &map).await.expect(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,8 +50,8 @@ pub(super) enum Step {
     Fail(String),
 }
 
-/// Decides about a request. `nodes` are all nodes, none if serving certificates are left to the
-/// operator.
+/// Decides about a request. `nodes` are those that it [concerns](serving::concerned), none if serving
+/// certificates are left to the operator.
 pub(super) fn step(
     asked: &CertificateSigningRequest,
     wanted: &Request,

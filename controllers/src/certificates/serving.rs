@@ -15,7 +15,36 @@ use super::request::{Name, Request};
 
 const MESSAGE: &str = "Auto approving kubelet serving certificate: its names are the node's own.";
 
-/// Decides about a request that has the form of one for a serving certificate of a node.
+/// What a node is called, and its addresses.
+pub(super) fn names(node: &Node) -> Vec<String> {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let addresses = addresses.map(|address| address.address.clone());
+    let mut names: Vec<String> = addresses.chain([node.name_any()]).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The node that a request says it is from, and those that have what it asks for: `named` finds nodes
+/// by their [names].
+pub(super) fn concerned(
+    wanted: &Request,
+    named: impl Fn(&str) -> Vec<Arc<Node>>,
+) -> Vec<Arc<Node>> {
+    let itself = wanted.common_name.strip_prefix(NODE_PREFIX).map(str::to_owned);
+    let names = itself.into_iter().chain(wanted.names.iter().map(text));
+    names.flat_map(|name| named(&name)).collect()
+}
+
+fn text(name: &Name) -> String {
+    match name {
+        Name::Dns(text) | Name::Email(text) | Name::Uri(text) => text.clone(),
+        Name::Address(address) => address.to_string(),
+    }
+}
+
+/// Decides about a request that has the form of one for a serving certificate of a node. `nodes` are
+/// those that it [concerns](concerned).
 pub(super) fn step(
     asked: &CertificateSigningRequest,
     wanted: &Request,
@@ -32,11 +61,7 @@ pub(super) fn step(
     let Some(node) = nodes.iter().find(|node| node.name_any() == name) else {
         return Step::Wait(format!("node {name} is not registered"));
     };
-    for wanted in &wanted.names {
-        let wanted = match wanted {
-            Name::Dns(text) | Name::Email(text) | Name::Uri(text) => text.clone(),
-            Name::Address(address) => address.to_string(),
-        };
+    for wanted in wanted.names.iter().map(text) {
         if !has(node, &wanted) {
             return Step::Wait(format!("{wanted} is not among the addresses of node {name}"));
         }
@@ -54,9 +79,7 @@ pub(super) fn step(
 
 /// Whether a node is called this, or has this address.
 fn has(node: &Node, text: &str) -> bool {
-    let addresses = node.status.as_ref().and_then(|status| status.addresses.as_deref());
-    node.name_any() == text
-        || addresses.into_iter().flatten().any(|address| address.address == text)
+    names(node).iter().any(|name| name == text)
 }
 
 #[cfg(test)]
@@ -113,7 +136,10 @@ mod tests {
             let asked: CertificateSigningRequest = serde_json::from_value(json!({"spec": {
                 "request": "", "signerName": "", "username": user, "groups": [group]}}))
             .unwrap();
-            let got = match step(&asked, &wanted, &nodes) {
+            let named = |text: &str| {
+                nodes.iter().filter(|node| has(node, text)).cloned().collect::<Vec<_>>()
+            };
+            let got = match step(&asked, &wanted, &concerned(&wanted, named)) {
                 Step::Approve(_) => Ok(true),
                 Step::Leave => Ok(false),
                 Step::Wait(why) => Err(why),

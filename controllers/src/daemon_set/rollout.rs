@@ -79,8 +79,11 @@ fn replace(view: &View<'_>, most: i32, plan: &mut Plan) {
     for node in nodes(view) {
         match pair(view, view.on(node)) {
             Some([None, Some(old)]) if view.is_available(old) => candidates.push(old.clone()),
-            // Nothing is lost with a pod that does not work.
-            Some([None, Some(old)]) => plan.delete.push(old.clone()),
+            // Nothing is lost with a pod that does not work; its node is without one already.
+            Some([None, Some(old)]) => {
+                plan.delete.push(old.clone());
+                unavailable += 1;
+            }
             Some([Some(new), None]) if view.is_available(new) => {}
             _ => unavailable += 1,
         }

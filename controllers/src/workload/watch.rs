@@ -8,7 +8,8 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::expectations::Expectations;
-use crate::informer::{Cache, Key};
+use crate::informer::{Cache, Informer, Key};
+use crate::queue::WorkQueue;
 
 /// The owner of the kind that controls the object, if it is known. A later owner of the same name is
 /// another one.
@@ -50,6 +51,43 @@ where
         }
     }
     keys
+}
+
+/// Has the owners looked at that a change of an object [concerns](concerned).
+pub(crate) fn wake<O, K>(
+    objects: &mut Informer<K>,
+    owners: Cache<O>,
+    queue: Arc<WorkQueue<Key>>,
+    selects: impl Fn(&O, &K) -> bool + Send + Sync + 'static,
+) where
+    O: Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + DeserializeOwned + Send + Sync + 'static,
+{
+    objects.on_change(move |before, now| {
+        for key in concerned(&owners, before, now, &selects) {
+            queue.add(key);
+        }
+    });
+}
+
+/// The objects of a namespace that select the changed one, as it was or as it is.
+pub(crate) fn selecting<S, K>(
+    among: &Cache<S>,
+    before: Option<&Arc<K>>,
+    now: Option<&Arc<K>>,
+    selects: impl Fn(&S, &K) -> bool,
+) -> Vec<Key>
+where
+    S: Resource<DynamicType = ()> + DeserializeOwned,
+    K: Resource,
+{
+    let Some(namespace) = now.or(before).and_then(|object| object.namespace()) else {
+        return Vec::new();
+    };
+    let states = [before, now];
+    let mut selecting = among.in_namespace(&namespace);
+    selecting.retain(|one| states.iter().flatten().any(|object| selects(one, object)));
+    selecting.iter().map(|one| Key::of(&**one)).collect()
 }
 
 /// Tells the expectations what has been seen of a pod. Going counts as gone: a replacement need not

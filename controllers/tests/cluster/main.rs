@@ -19,6 +19,7 @@ mod nodes;
 mod quotas;
 mod ranges;
 mod replication;
+mod resource_claims;
 mod roles;
 mod services;
 mod stateful_sets;

@@ -54,7 +54,7 @@ impl Sandboxes {
             if let Some(limit) = resources.memory_limit_bytes
                 && present.memory_limit_bytes.is_none_or(|present| limit < present)
             {
-                let usage = cgroup::usage(&record.cgroup).memory_working_set;
+                let usage = cgroup::usage(&record.cgroup).memory_working_set.unwrap_or(0);
                 if usage > limit {
                     return Err(UpdateError::BelowUsage { name: name.to_owned(), limit, usage });
                 }

@@ -41,6 +41,20 @@ pub enum World {
 }
 
 impl World {
+    /// Every world that containers may be of, on any host.
+    pub const RUN: [World; 3] = [Self::WasiP1Command, Self::CliCommand, Self::HttpProxy];
+
+    /// The world in one word that may be part of a label: `http-proxy-0.2`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::WasiP1Command => "wasip1-command",
+            Self::CliCommand => "cli-command-0.2",
+            Self::HttpProxy => "http-proxy-0.2",
+            Self::CliCommandP3 => "cli-command-0.3",
+            Self::HttpServiceP3 => "http-service-0.3",
+        }
+    }
+
     /// Whether containers of this world listen for HTTP requests instead of running to an end.
     pub fn serves_http(self) -> bool {
         matches!(self, Self::HttpProxy | Self::HttpServiceP3)
@@ -132,9 +146,7 @@ impl Inspection {
     /// [`Refusal`] when the module has no entry point or needs an experimental world.
     pub fn runnable(&self, function: Option<&str>) -> Result<World, Refusal> {
         match (self.world, self.kind) {
-            (Some(world @ (World::CliCommandP3 | World::HttpServiceP3)), _) => {
-                Err(Refusal::Experimental(world))
-            }
+            (Some(world), _) if !World::RUN.contains(&world) => Err(Refusal::Experimental(world)),
             (Some(world), _) => Ok(world),
             (None, ModuleKind::Core) if function.is_some() => Ok(World::WasiP1Command),
             (None, ModuleKind::Core) => Err(Refusal::NoEntryPoint("module")),

@@ -317,8 +317,14 @@ fn usage_is_counted() {
         );
         let busy = node.runtime.start_container("s", busy).await.unwrap();
         log_until(&busy.log_path, |text| text.contains("done")).await;
-        let usage = node.runtime.usage("s").await;
-        assert!(usage["busy"].cpu.as_millis() > 0, "{usage:?}");
-        assert!(usage["busy"].memory_working_set > 0, "{usage:?}");
+        let all = node.runtime.usage().await;
+        let [sandbox] = &all[..] else { panic!("{all:?}") };
+        let [container] = &sandbox.containers[..] else { panic!("{all:?}") };
+        assert_eq!((sandbox.id.as_str(), container.name.as_str()), ("s", "busy"));
+        assert!(container.started_at >= sandbox.created_at, "{all:?}");
+        assert!(container.usage.cpu > Some(std::time::Duration::ZERO), "{all:?}");
+        assert!(container.usage.memory_working_set > Some(0), "{all:?}");
+        // The sandbox is read after its containers, and counts them.
+        assert!(sandbox.at >= container.at && sandbox.usage.cpu >= container.usage.cpu, "{all:?}");
     });
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// The plugins that are enabled everywhere unless a profile says otherwise, with their weights.
-const DEFAULTS: [(&str, i64); 18] = [
+const DEFAULTS: [(&str, i64); 19] = [
     ("SchedulingGates", 0),
     ("PrioritySort", 0),
     ("NodeUnschedulable", 0),
@@ -19,6 +19,7 @@ const DEFAULTS: [(&str, i64); 18] = [
     ("VolumeZone", 0),
     ("PodTopologySpread", 2),
     ("InterPodAffinity", 2),
+    ("DynamicResources", 0),
     ("DefaultPreemption", 0),
     ("NodeResourcesBalancedAllocation", 1),
     ("ImageLocality", 1),

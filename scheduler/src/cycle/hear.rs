@@ -8,11 +8,10 @@ use tokio::time::Instant;
 use super::Cycle;
 use crate::affinity::Labels;
 use crate::cache::Cache;
-use crate::framework::Change;
+use crate::framework::{Change, Framework};
 use crate::node::Offer;
 use crate::pod::{PodInfo, PodUid};
-use crate::preemption::Budgets;
-use crate::queue::Queue;
+use crate::queue::{Among, Queue, Refused};
 use crate::watch::Heard;
 
 impl Cycle {
@@ -21,6 +20,7 @@ impl Cycle {
             Heard::Pod(pod) => self.pod(pod),
             Heard::PodGone(uid) => self.pod_gone(&uid),
             Heard::Pods(pods) => {
+                self.gated.clear();
                 for uid in lost(&self.cache, &self.queue, &pods) {
                     self.pod_gone(&uid);
                 }
@@ -35,13 +35,7 @@ impl Cycle {
                 self.wake(Change::NodeRemoved);
             }
             Heard::Nodes(nodes) => {
-                let lost: Vec<Arc<str>> = self
-                    .cache
-                    .node_names()
-                    .filter(|name| !nodes.iter().any(|(known, _)| known == *name))
-                    .cloned()
-                    .collect();
-                for name in lost {
+                for name in lost_nodes(&self.cache, &nodes) {
                     self.cache.remove_node(&name);
                 }
                 for (name, offer) in nodes {
@@ -49,10 +43,10 @@ impl Cycle {
                 }
                 self.listed.nodes = true;
             }
-            Heard::Budget(uid, budget) => drop(self.budgets.0.insert(uid, *budget)),
-            Heard::BudgetGone(uid) => drop(self.budgets.0.remove(&uid)),
+            Heard::Budget(uid, budget) => self.budgets.set(uid, *budget),
+            Heard::BudgetGone(uid) => self.budgets.remove(&uid),
             Heard::Budgets(all) => {
-                self.budgets = Budgets(all.into_iter().collect());
+                self.budgets.replace(all.into_iter().collect());
                 self.listed.budgets = true;
             }
             Heard::Stored(id, object) => {
@@ -65,12 +59,11 @@ impl Cycle {
             }
             Heard::AllStored(kind, all) => {
                 for change in self.cache.volumes_mut().replace(kind, all) {
-                    self.queue.wake(&self.frameworks, change, Instant::now(), |waiting| {
-                        !waiting.claims.is_empty()
-                    });
+                    self.wake_those(change, |refused| !refused.pod.claims.is_empty());
                 }
                 self.listed.stored[kind as usize] = true;
             }
+            Heard::Devices(news) => self.devices(news),
             Heard::Namespace(name, labels) => {
                 if self.cache.set_namespace(name, labels) {
                     self.wake(Change::NamespaceLabels);
@@ -85,11 +78,13 @@ impl Cycle {
         }
     }
 
-    fn pod(&mut self, pod: Arc<PodInfo>) {
+    pub(super) fn pod(&mut self, pod: Arc<PodInfo>) {
+        self.gated.remove(&pod.uid);
         if pod.finished {
             return self.pod_gone(&pod.uid);
         }
         if let Some(node) = pod.node_name.clone() {
+            let pod = as_it_is(pod, &mut self.leaving);
             self.queue.remove(&pod.uid);
             let new = (!self.cache.holds(&pod.uid)).then(|| pod.beside());
             self.cache.see(pod, &node);
@@ -99,10 +94,15 @@ impl Cycle {
             return;
         }
         let framework = self.framework(&pod);
-        if pod.deleting || framework.is_none_or(|framework| !framework.admits(&pod)) {
+        let admits = |of: &Arc<Framework>| of.admits(&pod, &self.cache);
+        let admitted = framework.as_ref().is_some_and(admits);
+        if pod.deleting || !admitted {
             self.stop_waiting(&pod.uid);
             self.queue.remove(&pod.uid);
-            self.cache.withdraw(&pod.uid);
+            self.withdraw(&pod.uid);
+            if framework.is_some() && !pod.deleting && !pod.demands.resource_claims.is_empty() {
+                self.gated.insert(pod.uid.clone(), pod);
+            }
         } else if !self.cache.is_assumed(&pod.uid) {
             if let Some(node) = pod.nominated.clone()
                 && !self.queue.contains(&pod.uid)
@@ -115,11 +115,15 @@ impl Cycle {
     }
 
     fn pod_gone(&mut self, uid: &PodUid) {
+        self.gated.remove(uid);
         self.stop_waiting(uid);
+        self.leaving.remove(uid);
         self.queue.remove(uid);
-        self.cache.withdraw(uid);
-        if self.cache.remove_pod(uid) {
-            self.wake(Change::PodRemoved);
+        self.withdraw(uid);
+        let node = self.cache.placed(uid).map(|(_, node)| node.clone());
+        self.cache.remove_pod(uid);
+        if let Some(node) = node {
+            self.room_on(&node);
         }
     }
 
@@ -134,23 +138,28 @@ impl Cycle {
     }
 
     pub(super) fn wake(&mut self, change: Change) {
-        self.queue.wake(&self.frameworks, change, Instant::now(), |_| true);
+        self.wake_those(change, |_| true);
+    }
+
+    pub(super) fn wake_those(&mut self, change: Change, concerns: impl Fn(Refused<'_>) -> bool) {
+        self.queue.wake(&self.frameworks, change, Among::All, Instant::now(), concerns);
     }
 
     /// Something that has to do with volumes changed: wakes pods with claims; if it was a claim, those
     /// that have it.
     fn wake_claimants(&mut self, change: Option<Change>, id: &str) {
         let Some(change) = change else { return };
-        self.queue.wake(&self.frameworks, change, Instant::now(), |waiting| {
-            waiting.claims.iter().any(|claim| change != Change::Claim || *claim.id == *id)
+        self.wake_those(change, |refused| {
+            let mut claims = refused.pod.claims.iter();
+            claims.any(|claim| change != Change::Claim || *claim.id == *id)
         });
     }
 
     /// A pod came to a node: wakes those that want to be with its like.
     pub(super) fn wake_beside(&mut self, (namespace, labels): &(String, Arc<Labels>)) {
-        let namespaces = self.cache.namespaces();
-        self.queue.wake(&self.frameworks, Change::PodAdded, Instant::now(), |waiting| {
-            waiting.looks_for(namespace, labels, namespaces)
+        let (namespaces, now) = (self.cache.namespaces(), Instant::now());
+        self.queue.wake(&self.frameworks, Change::PodAdded, Among::All, now, |refused| {
+            refused.pod.looks_for(namespace, labels, namespaces)
         });
     }
 }
@@ -164,6 +173,23 @@ fn lost(cache: &Cache, queue: &Queue, listed: &[Arc<PodInfo>]) -> Vec<PodUid> {
     let is_binding = |uid: &PodUid| cache.is_assumed(uid) && queue.contains(uid);
     let known = cache.pods().chain(queue.uids());
     known.filter(|uid| !listed.contains(uid) && !is_binding(uid)).cloned().collect()
+}
+
+/// A pod as the watch shows it. The watch is behind if the pod is being evicted and not yet shown on its
+/// way out.
+fn as_it_is(mut pod: Arc<PodInfo>, leaving: &mut HashSet<PodUid>) -> Arc<PodInfo> {
+    if pod.deleting {
+        leaving.remove(&pod.uid);
+    } else if leaving.contains(&pod.uid) {
+        Arc::make_mut(&mut pod).deleting = true;
+    }
+    pod
+}
+
+/// The nodes known here that a complete list does not show any more.
+fn lost_nodes(cache: &Cache, listed: &[(Arc<str>, Offer)]) -> Vec<Arc<str>> {
+    let listed: HashSet<&Arc<str>> = listed.iter().map(|(name, _)| name).collect();
+    cache.node_names().filter(|name| !listed.contains(name)).cloned().collect()
 }
 
 /// What a change of a node's offer may mean to refused pods.
@@ -208,6 +234,33 @@ mod tests {
         now.allowed_pods = 9;
         now.labels.insert("a".into(), "b".into());
         assert_eq!(changes(&before, &now), [Change::NodeLabels]);
+    }
+
+    #[test]
+    fn an_evicted_pod_is_leaving_whatever_the_watch_shows_first() {
+        let (other, evicted) = (pod("other"), pod("evicted"));
+        let mut leaving = HashSet::from([evicted.uid.clone()]);
+        assert!(!as_it_is(other, &mut leaving).deleting);
+        assert!(as_it_is(evicted.clone(), &mut leaving).deleting, "its condition was written");
+        assert!(!leaving.is_empty());
+        let mut deleted = (*evicted).clone();
+        deleted.deleting = true;
+        assert!(as_it_is(Arc::new(deleted), &mut leaving).deleting);
+        assert!(leaving.is_empty(), "from now on the watch says it");
+    }
+
+    #[test]
+    fn nodes_missing_in_a_list_are_lost() {
+        let mut cache = Cache::default();
+        for name in ["a", "b", "c"] {
+            cache.set_node(&name.into(), Offer::default());
+        }
+        // Of this one only a pod is known.
+        cache.see(pod("p"), &"d".into());
+        let listed = [("b".into(), Offer::default()), ("e".into(), Offer::default())];
+        let mut lost = lost_nodes(&cache, &listed);
+        lost.sort();
+        assert_eq!(lost, ["a".into(), "c".into()]);
     }
 
     fn pod(uid: &str) -> Arc<PodInfo> {

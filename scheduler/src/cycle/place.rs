@@ -12,8 +12,9 @@ use super::Cycle;
 use crate::bind::{self, BindError};
 use crate::decide::decide;
 use crate::diagnosis::{Diagnosis, Preemption};
-use crate::framework::{Change, Framework, Permission, Rejection, Verdict, Work};
+use crate::framework::{Framework, Permission, Rejection, Verdict, Work};
 use crate::pod::{PodInfo, PodUid};
+use crate::preemption;
 
 /// Why a pod waits, as its condition gives it.
 const UNSCHEDULABLE: &str = "Unschedulable";
@@ -41,11 +42,17 @@ impl Cycle {
         match decide(&framework, &self.cache, &pod, &mut self.rotation) {
             Ok(node) => {
                 debug!(namespace = pod.namespace, name = pod.name, %node, "node chosen");
+                let kept = self.cache.nomination(&pod.uid).filter(|kept| **kept != node).cloned();
                 self.cache.assume(pod.clone(), &node);
+                if let Some(kept) = kept {
+                    self.room_on(&kept);
+                }
                 self.wake_beside(&pod.beside());
                 match self.reserve(&framework, &pod, &node) {
                     Ok(waits) => self.bind(&framework, pod, node, waits, permit),
-                    Err(rejection) => self.give_up(&framework, &pod, &rejection.reasons.join(", ")),
+                    Err(rejection) => {
+                        self.give_up(&framework, &pod, &node, &rejection.reasons.join(", "));
+                    }
                 }
             }
             Err(mut diagnosis) => {
@@ -181,15 +188,15 @@ impl Cycle {
                 self.unreserve(&framework, &pod);
                 self.queue.remove(&pod.uid);
                 self.cache.forget(&pod.uid);
-                self.wake(Change::PodRemoved);
+                self.room_on(&node);
             }
-            Err(BindError::Denied { reason }) => self.give_up(&framework, &pod, &reason),
+            Err(BindError::Denied { reason }) => self.give_up(&framework, &pod, &node, &reason),
             Err(BindError::Failed { reason }) => {
                 self.unreserve(&framework, &pod);
                 self.cache.forget(&pod.uid);
                 self.queue.failed(&pod.uid, Instant::now());
                 // What it held is free for others again.
-                self.wake(Change::PodRemoved);
+                self.room_on(&node);
                 self.recorder.warning(&pod, "FailedScheduling", reason.clone());
                 self.say(&pod, SCHEDULER_ERROR, reason, None, None);
             }
@@ -205,7 +212,7 @@ impl Cycle {
                 self.unreserve(&framework, &pod);
                 self.cache.forget(&pod.uid);
                 self.queue.failed(&pod.uid, Instant::now());
-                self.wake(Change::PodRemoved);
+                self.room_on(&node);
                 // Whether it is bound all the same is not known: no condition says otherwise.
             }
         }
@@ -213,14 +220,20 @@ impl Cycle {
 
     /// What was decided does not happen: the pod waits for a change. It was refused by no filter, so
     /// every change counts, but not that what it held is free again.
-    fn give_up(&mut self, framework: &Framework, pod: &Arc<PodInfo>, reason: &str) {
+    fn give_up(
+        &mut self,
+        framework: &Framework,
+        pod: &Arc<PodInfo>,
+        node: &Arc<str>,
+        reason: &str,
+    ) {
         self.unreserve(framework, pod);
         self.cache.forget(&pod.uid);
-        self.wake(Change::PodRemoved);
+        self.room_on(node);
         let mut diagnosis =
             Diagnosis { nodes: 1, preemption: Some(Preemption::Off), ..Diagnosis::default() };
         diagnosis.reasons.insert(reason.to_owned(), 1);
-        self.queue.refused(&pod.uid, diagnosis.refused_by, Instant::now());
+        self.queue.refused(&pod.uid, diagnosis.refused_by, None, Instant::now());
         let message = diagnosis.message();
         self.recorder.warning(pod, "FailedScheduling", message.clone());
         self.say(pod, UNSCHEDULABLE, message, None, None);
@@ -235,9 +248,13 @@ impl Cycle {
     fn refuse(&mut self, pod: &Arc<PodInfo>, diagnosis: &Diagnosis, permit: OwnedSemaphorePermit) {
         let message = diagnosis.message();
         debug!(namespace = pod.namespace, name = pod.name, message, "no node for pod");
-        self.queue.refused(&pod.uid, diagnosis.refused_by, Instant::now());
-        self.recorder.warning(pod, "FailedScheduling", message.clone());
         let nominated = self.cache.nomination(&pod.uid).cloned();
+        let expects = |node: &&Arc<str>| {
+            self.cache.node(node).is_some_and(|node| preemption::is_awaiting(pod, node))
+        };
+        let room = nominated.as_ref().filter(expects).cloned();
+        self.queue.refused(&pod.uid, diagnosis.refused_by, room, Instant::now());
+        self.recorder.warning(pod, "FailedScheduling", message.clone());
         self.say(pod, UNSCHEDULABLE, message, nominated, Some(permit));
     }
 

@@ -192,6 +192,7 @@ mod tests {
                 "VolumeZone",
                 "PodTopologySpread",
                 "InterPodAffinity",
+                "DynamicResources",
             ]
         );
         assert_eq!(
@@ -207,8 +208,11 @@ mod tests {
             ]
         );
         assert_eq!(framework.queue_sort.name(), "PrioritySort");
-        assert_eq!(framework.post_filters[0].name(), "DefaultPreemption");
-        assert_eq!((framework.binds.len(), framework.reserves.len()), (1, 1));
+        // An idle claim is given back rather than a pod taken away.
+        let makers_of_room: Vec<&str> =
+            framework.post_filters.iter().map(|plugin| plugin.name()).collect();
+        assert_eq!(makers_of_room, ["DynamicResources", "DefaultPreemption"]);
+        assert_eq!((framework.binds.len(), framework.reserves.len()), (1, 2));
         assert_eq!(framework.node_affinity, Some(3));
     }
 

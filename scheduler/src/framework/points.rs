@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use kube::Client;
 
 use super::{Change, Framework, Rejection};
 use crate::bind::BindError;
 use crate::cache::Cache;
+use crate::diagnosis::Remark;
 use crate::node::{NodeInfo, Offer};
 use crate::pod::PodInfo;
 use crate::preemption::{Budgets, Reasons, Victims};
@@ -18,8 +20,8 @@ pub trait PreEnqueue: Send + Sync {
     /// Kubernetes' name of the plugin.
     fn name(&self) -> &'static str;
 
-    /// Whether it may. Asked again whenever the pod changes.
-    fn pre_enqueue(&self, pod: &PodInfo) -> bool;
+    /// Whether it may. Asked again whenever the pod or a ResourceClaim that it uses changes.
+    fn pre_enqueue(&self, pod: &PodInfo, cache: &Cache) -> bool;
 }
 
 /// Which of the waiting pods is next?
@@ -88,6 +90,12 @@ pub trait Filter: Send + Sync {
 
     /// Whether `change` can turn a rejection by this filter around.
     fn helped_by(&self, change: Change) -> bool;
+
+    /// A pod has left `node`, and this filter is helped by that: whether it may open this or another
+    /// node to `pod`. Default: yes; a filter that looks at one node alone can say no.
+    fn opens(&self, _pod: &PodInfo, _node: &NodeInfo, _offer: &Offer) -> bool {
+        true
+    }
 }
 
 /// A pod that no node can run, and what may be asked about it.
@@ -111,6 +119,13 @@ pub enum Aftermath {
     Room(Victims),
     /// The pod must not ask; a room that was made for it before is still kept. Says why.
     NotEligible(&'static str),
+    /// It makes no room; the next one is asked.
+    Pass {
+        /// What it has to say.
+        remark: Option<Remark>,
+        /// A claim whose devices are out of the pod's reach: they are to be given back.
+        deallocate: Option<Arc<ResourceClaim>>,
+    },
     /// There is none: how many nodes gave each reason. Room kept for the pod is given up.
     NoRoom(Reasons),
 }

@@ -137,6 +137,17 @@ impl Default for Registry {
         add("InterPodAffinity", |with| {
             Parts::both(plugins::InterPodAffinity::new(&with.pod_affinity))
         });
+        add("DynamicResources", |_| {
+            let plugin = Arc::new(plugins::DynamicResources::default());
+            Parts {
+                pre_enqueue: Some(plugin.clone()),
+                filter: Some(plugin.clone()),
+                post_filter: Some(plugin.clone()),
+                reserve: Some(plugin.clone()),
+                pre_bind: Some(plugin),
+                ..Parts::default()
+            }
+        });
         add("DefaultPreemption", |with| Parts {
             post_filter: Some(Arc::new(plugins::DefaultPreemption::new(&with.preemption))),
             ..Parts::default()

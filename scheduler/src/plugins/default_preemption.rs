@@ -1,23 +1,24 @@
 //! Makes room by taking pods of lower priority away; the search is in [`crate::preemption`].
 
-use std::sync::Arc;
+use parking_lot::Mutex;
 
 use crate::configuration::PreemptionArguments;
 use crate::framework::{Aftermath, Attempt, PostFilter};
-use crate::pod::PodInfo;
-use crate::preemption::{self, Reasons};
+use crate::preemption::{self, Memos, Reasons};
 
 /// Looks for victims.
 #[derive(Debug, Default)]
 pub struct DefaultPreemption {
     candidates: PreemptionArguments,
+    /// Locked by the scheduling task alone.
+    memos: Mutex<Memos>,
 }
 
 impl DefaultPreemption {
     /// With how many nodes to try.
     #[must_use]
     pub fn new(candidates: &PreemptionArguments) -> Self {
-        Self { candidates: *candidates }
+        Self { candidates: *candidates, memos: Mutex::default() }
     }
 }
 
@@ -38,7 +39,7 @@ impl PostFilter for DefaultPreemption {
         if attempt.openable.is_empty() {
             return Aftermath::NoRoom(Reasons::new());
         }
-        match preemption::preempt(attempt, self.candidates) {
+        match preemption::preempt(attempt, self.candidates, &mut self.memos.lock()) {
             Ok(victims) => Aftermath::Room(victims),
             Err(reasons) => Aftermath::NoRoom(reasons),
         }
@@ -49,8 +50,7 @@ impl PostFilter for DefaultPreemption {
 fn is_waiting_for_room(attempt: &Attempt<'_>) -> bool {
     let Attempt { cache, pod, openable, .. } = attempt;
     let nomination = cache.nomination(&pod.uid).and_then(|node| cache.position(node));
-    let leaves =
-        |other: &Arc<PodInfo>| other.deleting && other.demands.priority < pod.demands.priority;
-    nomination
-        .is_some_and(|at| openable.contains(&at) && cache.nodes()[at].residents.iter().any(leaves))
+    nomination.is_some_and(|at| {
+        openable.contains(&at) && preemption::is_awaiting(pod, &cache.nodes()[at])
+    })
 }

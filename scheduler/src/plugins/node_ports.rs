@@ -32,6 +32,10 @@ impl Filter for NodePorts {
     fn helped_by(&self, change: Change) -> bool {
         matches!(change, Change::NodeAdded | Change::PodRemoved)
     }
+
+    fn opens(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> bool {
+        self.filter(pod, node, offer).is_ok()
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,10 @@ impl Filter for NodeResourcesFit {
     fn helped_by(&self, change: Change) -> bool {
         matches!(change, Change::NodeAdded | Change::NodeGrew | Change::PodRemoved)
     }
+
+    fn opens(&self, pod: &PodInfo, node: &NodeInfo, offer: &Offer) -> bool {
+        self.filter(pod, node, offer).is_ok()
+    }
 }
 
 impl Score for NodeResourcesFit {

@@ -1,5 +1,6 @@
 //! Who may wait in the queue, and in which order.
 
+use crate::cache::Cache;
 use crate::framework::{PreEnqueue, QueueSort};
 use crate::pod::PodInfo;
 
@@ -14,7 +15,7 @@ impl PreEnqueue for SchedulingGates {
         "SchedulingGates"
     }
 
-    fn pre_enqueue(&self, pod: &PodInfo) -> bool {
+    fn pre_enqueue(&self, pod: &PodInfo, _: &Cache) -> bool {
         pod.demands.gates.is_empty()
     }
 }

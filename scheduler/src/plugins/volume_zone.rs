@@ -74,14 +74,7 @@ impl Filter for VolumeZone {
     }
 
     fn helped_by(&self, change: Change) -> bool {
-        matches!(
-            change,
-            Change::NodeAdded
-                | Change::NodeLabels
-                | Change::Claim
-                | Change::Volume
-                | Change::StorageClass
-        )
+        change.is_of_reach()
     }
 }
 

@@ -40,13 +40,43 @@ impl Budget {
 
 /// All budgets by uid.
 #[derive(Debug, Clone, Default)]
-pub struct Budgets(pub HashMap<String, Budget>);
+pub struct Budgets {
+    all: HashMap<String, Budget>,
+    generation: u64,
+}
 
 impl Budgets {
+    /// A budget is new or has changed.
+    pub fn set(&mut self, uid: String, budget: Budget) {
+        if self.all.get(&uid) != Some(&budget) {
+            self.all.insert(uid, budget);
+            self.generation += 1;
+        }
+    }
+
+    /// A budget is gone.
+    pub fn remove(&mut self, uid: &str) {
+        if self.all.remove(uid).is_some() {
+            self.generation += 1;
+        }
+    }
+
+    /// These are all the budgets there are.
+    pub fn replace(&mut self, all: HashMap<String, Budget>) {
+        self.all = all;
+        self.generation += 1;
+    }
+
+    /// Another number after every change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// For every pod whether taking it, after those before it in the list, breaks a budget.
     #[must_use]
     pub fn protected(&self, pods: &[Arc<PodInfo>]) -> Vec<bool> {
-        let mut left: Vec<(&Budget, i32)> = self.0.values().map(|b| (b, b.allowed)).collect();
+        let mut left: Vec<(&Budget, i32)> = self.all.values().map(|b| (b, b.allowed)).collect();
         let mut breaks = |pod: &Arc<PodInfo>| {
             let mut broken = false;
             // A pod without labels is in no budget.

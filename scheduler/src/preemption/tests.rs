@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,7 +30,7 @@ fn run(cache: &Cache, pod: &PodInfo, budgets: &Budgets) -> Result<(String, Vec<S
     let all: Vec<usize> = (0..cache.nodes().len()).collect();
     let framework = Framework::default();
     let attempt = Attempt { framework: &framework, cache, budgets, pod, openable: &all };
-    let victims = preempt(&attempt, PreemptionArguments::default())?;
+    let victims = preempt(&attempt, PreemptionArguments::default(), &mut Memos::default())?;
     let names = victims.pods.iter().map(|pod| pod.name.clone()).collect();
     Ok((victims.node.to_string(), names))
 }
@@ -43,7 +41,9 @@ fn budget(app: &str, allowed: i32) -> Budgets {
         "status": {"disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1,
             "expectedPods": 1}});
     let read = Budget::read(&serde_json::from_value(budget).unwrap());
-    Budgets(HashMap::from([("b".to_owned(), read)]))
+    let mut budgets = Budgets::default();
+    budgets.set("b".to_owned(), read);
+    budgets
 }
 
 #[test]
@@ -147,6 +147,103 @@ fn pods_kept_apart_make_room_for_each_other() {
     cache.see(pod("other", 1, "1", json!({})), &Arc::from("a"));
     let p = pod("p", 10, "1", anti);
     assert_eq!(run(&cache, &p, &Budgets::default()), Ok(("a".to_owned(), vec!["shy".to_owned()])));
+}
+
+#[test]
+fn a_choice_that_breaks_no_budget_is_looked_for_beyond_the_first() {
+    let mut cache = cluster(&["a", "b", "c"]);
+    for (node, name) in [("a", "safe"), ("b", "safe"), ("c", "free")] {
+        let mut placed = (*pod(name, 1, "4", json!({}))).clone();
+        placed.uid.0 = node.into();
+        cache.see(Arc::new(placed), &Arc::from(node));
+    }
+    let (framework, budgets, all) = (Framework::default(), budget("safe", 0), [0, 1, 2]);
+    let one = PreemptionArguments { percentage: 0, absolute: 1 };
+    // Wherever the search begins.
+    for uid in ["p", "q", "r"] {
+        let pod = pod(uid, 10, "1", json!({}));
+        let attempt = Attempt {
+            framework: &framework,
+            cache: &cache,
+            budgets: &budgets,
+            pod: &pod,
+            openable: &all,
+        };
+        let victims = preempt(&attempt, one, &mut Memos::default()).unwrap();
+        assert_eq!((&*victims.node, victims.violations), ("c", 0), "{uid}");
+    }
+}
+
+#[test]
+fn the_choice_is_the_same_with_memory_as_without() {
+    let names: Vec<String> = (0..12).map(|n| format!("n{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut cache, mut budgets) = (cluster(&names), budget("low-3-1", 0));
+    for (at, node) in names.iter().enumerate() {
+        for n in 0..4 {
+            let priority = i32::try_from((at + n) % 3).unwrap();
+            let low = pod(&format!("low-{at}-{n}"), priority, "900m", json!({}));
+            cache.see(low, &Arc::from(*node));
+        }
+    }
+    let (framework, mut memos) = (Framework::default(), Memos::default());
+    let all: Vec<usize> = (0..names.len()).collect();
+    let mut made: Vec<(Arc<PodInfo>, Victims)> = Vec::new();
+    let mut rooms = 0;
+    for number in 0..40 {
+        let cpu = if number % 5 == 4 { "1" } else { "3" };
+        let high = pod(&format!("high-{number}"), 10, cpu, json!({}));
+        // The same pod may ask again.
+        let again = made.last().filter(|_| number % 7 == 6).map(|(pod, _)| pod.clone());
+        let high = again.unwrap_or(high);
+        let told = |found: &Result<Victims, Reasons>| {
+            let told = |victims: &Victims| {
+                let names: Vec<String> = victims.pods.iter().map(|pod| pod.name.clone()).collect();
+                (victims.node.clone(), names, victims.violations)
+            };
+            found.as_ref().map(told).map_err(Clone::clone)
+        };
+        let mut ask = |openable: &[usize]| {
+            let (framework, cache, budgets) = (&framework, &cache, &budgets);
+            let attempt = Attempt { framework, cache, budgets, pod: &high, openable };
+            let found = preempt(&attempt, PreemptionArguments::default(), &mut memos);
+            let fresh = preempt(&attempt, PreemptionArguments::default(), &mut Memos::default());
+            assert_eq!(told(&found), told(&fresh), "{number} {openable:?}");
+            found
+        };
+        let found = ask(&all);
+        // Every node for itself, too: not only the best one is remembered rightly.
+        for at in &all {
+            ask(&[*at]).ok();
+        }
+        if let Ok(victims) = found {
+            rooms += 1;
+            cache.nominate(high.clone(), &victims.node);
+            for victim in &victims.pods {
+                let mut leaving = (**victim).clone();
+                leaving.deleting = true;
+                cache.see(Arc::new(leaving), &victims.node);
+            }
+            made.push((high, victims));
+        }
+        match number % 4 {
+            1 if !made.is_empty() => {
+                let (high, victims) = made.remove(0);
+                for victim in &victims.pods {
+                    cache.remove_pod(&victim.uid);
+                }
+                cache.assume(high, &victims.node);
+            }
+            2 => {
+                if let Some((high, _)) = made.first() {
+                    cache.withdraw(&high.uid);
+                }
+            }
+            3 => budgets = budget("low-3-1", number),
+            _ => {}
+        }
+    }
+    assert!(rooms > 12, "{rooms}");
 }
 
 #[test]

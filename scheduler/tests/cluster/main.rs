@@ -20,7 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod devices;
 mod framework;
+mod preemption;
 mod volumes;
 
 const PATIENCE: Duration = Duration::from_secs(30);

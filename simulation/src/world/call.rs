@@ -10,6 +10,9 @@ use bytes::Bytes;
 use http::{Method, header};
 use serde_json::Value;
 
+/// How much of a patch is told, in characters.
+const PATCH_SHOWN: usize = 240;
+
 /// What is asked of what.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -84,6 +87,16 @@ impl Call {
     /// Whether it changes nothing.
     pub(crate) fn reads(&self) -> bool {
         self.method == Method::GET
+    }
+
+    /// What a patch changes, as far as a line of the log has room for it.
+    pub(crate) fn told(&self) -> String {
+        if self.method != Method::PATCH {
+            return String::new();
+        }
+        let body = String::from_utf8_lossy(&self.body);
+        let shown: String = body.chars().take(PATCH_SHOWN).collect();
+        format!(" {shown}{}", if shown.len() < body.len() { "…" } else { "" })
     }
 
     /// Whether it is a watch.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::verbs::Selected;
-use super::{Call, Change, State, collection};
+use super::{Call, Change, State};
 use crate::link::{Body, Link};
 
 /// How long a watch lives.
@@ -36,6 +36,8 @@ struct Feed {
     breaks: Option<Instant>,
     /// It never breaks.
     exempt: bool,
+    /// All its events are late.
+    behind: bool,
 }
 
 /// Opens a watch.
@@ -52,6 +54,8 @@ pub(crate) fn open(link: &Link, call: &Call) -> Result<Body, Status> {
     if since.is_some() && !call.is_exempt() && link.forgets() {
         return Err(Status::expired("too old resource version"));
     }
+    // Where nothing ever happens nothing can be missed either.
+    let lively = link.world().read(|state| state.objects(resource).next().is_some());
     let mut feed = Feed {
         link: link.clone(),
         resource,
@@ -62,14 +66,15 @@ pub(crate) fn open(link: &Link, call: &Call) -> Result<Body, Status> {
         ends: Instant::now() + LIFE,
         breaks: link
             .breaks_after()
-            .filter(|_| !call.is_exempt())
+            .filter(|_| lively && !call.is_exempt())
             .map(|after| Instant::now() + after),
         exempt: call.is_exempt(),
+        behind: lively && !call.is_exempt() && link.is_behind(),
     };
     link.world().read(|state| match since {
         None => feed.list(state),
         Some(since) => {
-            let changes = state.kinds.get(&collection(resource)).map(|kind| &kind.changes);
+            let changes = state.kinds.get(&resource.stored_as).map(|kind| &kind.changes);
             let old = |change: &Change| change.now.revision <= since;
             feed.sent = changes.map_or(0, |changes| changes.partition_point(old));
         }
@@ -81,7 +86,7 @@ pub(crate) fn open(link: &Link, call: &Call) -> Result<Body, Status> {
 impl Feed {
     /// The initial events.
     fn list(&mut self, state: &State) {
-        let Some(kind) = state.kinds.get(&collection(self.resource)) else {
+        let Some(kind) = state.kinds.get(&self.resource.stored_as) else {
             return self.end_of_list(state);
         };
         self.sent = kind.changes.len();
@@ -113,7 +118,7 @@ impl Feed {
             // From here on nothing is missed.
             changed.as_mut().enable();
             if self.sent < self.count() {
-                let lag = self.link.lag();
+                let lag = self.link.lag(self.behind);
                 self.link.wait(lag).await;
                 self.take();
                 continue;
@@ -137,7 +142,7 @@ impl Feed {
 
     /// How many changes there are.
     fn count(&self) -> usize {
-        let kind = |state: &State| Some(state.kinds.get(&collection(self.resource))?.changes.len());
+        let kind = |state: &State| Some(state.kinds.get(&self.resource.stored_as)?.changes.len());
         self.link.world().read(kind).unwrap_or(0)
     }
 
@@ -145,7 +150,7 @@ impl Feed {
     fn take(&mut self) {
         let (link, resource) = (self.link.clone(), self.resource);
         link.world().read(|state| {
-            let Some(kind) = state.kinds.get(&collection(resource)) else { return };
+            let Some(kind) = state.kinds.get(&resource.stored_as) else { return };
             for change in &kind.changes[self.sent..] {
                 let Some(line) = shown(&self.selected, resource, change) else { continue };
                 if !self.exempt && link.breaks() {

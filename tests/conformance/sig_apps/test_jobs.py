@@ -129,6 +129,29 @@ class Jobs(Behaviours):
         found = until("Failed")
         self.assertEqual(condition(found, "Failed")["reason"], "PodFailurePolicy")
 
+    def test_disrupted(self):
+        """[sig-apps] Job should allow to use a pod failure policy to ignore failure matching on DisruptionTarget condition [Conformance]"""
+        ignore = {"action": "Ignore", "onPodConditions": [
+            {"type": "DisruptionTarget", "status": "True"}]}
+        self.create("Never", "wait", parallelism=2, completions=2, backoffLimit=0,
+                    podFailurePolicy={"rules": [ignore]})
+        first = self.pods.until_count(2, **OF_WORK)[0]["metadata"]
+        self.pods.create({"apiVersion": "policy/v1", "kind": "Eviction",
+                          "metadata": {"name": first["name"]}}, sub="eviction")
+        # The node says of it what it says of every pod that is ended early.
+        self.pods.patch(first["name"], {"status": {"phase": "Failed"}}, "strategic", "status")
+        self.pods.until_gone(first["name"])
+
+        def step():
+            self.finish([each for each in self.pods.items(**OF_WORK)
+                         if each["spec"].get("nodeName")],
+                        {"restartCount": 0, "state": {"terminated": {"exitCode": 0}}})
+            found = self.jobs.get("work")
+            return condition(found, "Complete").get("status") == "True" and found
+        found = eventually("the Job is complete", step)
+        self.assertEqual(found["status"]["succeeded"], 2)
+        self.assertEqual(found["status"].get("failed", 0), 0)
+
     def pending(self, **rule):
         until = self.played({0: 0}, parallelism=2, completions=2,
                             successPolicy={"rules": [rule]})

@@ -1,7 +1,7 @@
 """Where pods go, where they do not fit, and who has to make room."""
 
-from case import Behaviours, condition, pod
-from kube import Refused
+from case import Behaviours, condition, pod, workload
+from kube import Refused, eventually
 from kubelet import NODES
 
 
@@ -106,6 +106,33 @@ class Placement(Behaviours):
         found = self.preempted({"priorityClassName": self.priority(1000)})
         target = condition(found, "DisruptionTarget")
         self.assertEqual((target["status"], target["reason"]), ("True", "PreemptionByScheduler"))
+
+    def test_path(self):
+        """[sig-scheduling] SchedulerPreemption [Serial] PreemptionExecutionPath runs ReplicaSets to verify preemption running path [Conformance]"""
+        scarce = self.scarce(1000)
+        sets = self.of("apps/v1", "replicasets")
+        before = {}
+        for number, amount in enumerate([200, 300, 450], 1):
+            name = f"rs-{number}"
+            one = self.sized(None, NODES[0], {scarce: str(amount)},
+                             priorityClassName=self.priority(number))
+            one["metadata"]["labels"] = {"set": name}
+            sets.create(workload("ReplicaSet", name, {"set": name}, template=one))
+            made = self.pods.until_count(1, labelSelector=f"set={name}")[0]["metadata"]
+            self.scheduled(made["name"])
+            before[name] = made["uid"]
+        self.pods.create(self.sized("four", NODES[0], {scarce: "500"},
+                                    priorityClassName=self.priority(4)))
+        self.scheduled("four")
+        # The two that matter least made room, and no more than them; others wait in their place.
+        for name in ["rs-1", "rs-2"]:
+            def replaced():
+                found = self.pods.items(labelSelector=f"set={name}")
+                return [it["metadata"]["uid"] for it in found] != [before[name]] and found
+            after = eventually(f"{name} has another pod", replaced)
+            self.unscheduled(after[-1]["metadata"]["name"])
+        kept = self.pods.items(labelSelector="set=rs-3")
+        self.assertEqual([it["metadata"]["uid"] for it in kept], [before["rs-3"]])
 
     def test_classes(self):
         """[sig-scheduling] SchedulerPreemption [Serial] PriorityClass endpoints verify PriorityClass endpoints can be operated with different HTTP methods [Conformance]"""

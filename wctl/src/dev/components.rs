@@ -3,15 +3,18 @@
 //! Every mode is made of them: `wctl dev` starts all, `wctl server` the control plane, `wctl agent` what
 //! a node needs.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use apiserver::Server;
 use apiserver::pki::Authority;
+use apiserver::{Server, User};
 use kube::Client;
 use runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use super::stop::Signals;
 
 /// Tasks per pod: far more than programs have, far fewer than a host has.
 pub(crate) const POD_PIDS_LIMIT: u64 = 4096;
@@ -74,8 +77,22 @@ impl Components {
         self.server.spawn(async move { server.run(stop).await.context("API server") });
     }
 
-    /// Waits for the first component that ends although nobody asked it to.
-    pub(crate) async fn first_to_end(&mut self) -> anyhow::Error {
+    /// Lives `life` until a signal comes or a component ends although nobody asked it to.
+    pub(crate) async fn until_stopped(
+        &mut self,
+        signals: &Signals,
+        life: impl Future<Output = Result<Infallible>>,
+    ) -> Result<()> {
+        let outcome = tokio::select! {
+            outcome = life => outcome.map(|never| match never {}),
+            () = signals.received() => Ok(()),
+            ended = self.first_to_end() => Err(ended),
+        };
+        tracing::info!("stopping");
+        outcome
+    }
+
+    async fn first_to_end(&mut self) -> anyhow::Error {
         tokio::select! {
             Some(ended) = self.clients.join_next() => match ended {
                 Ok((name, Ok(()))) => anyhow!("the {name} ended by itself"),
@@ -104,6 +121,13 @@ impl Components {
         }
         outcome
     }
+}
+
+/// The way of a component to the API server of this process, without a socket: who it is, and what it
+/// is called where a client would name its program.
+pub(crate) fn local(server: &Server, component: &str, user: &str, groups: &[&str]) -> Client {
+    let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+    Client::new(server.local(User::new(user, groups)).named(component), "default")
 }
 
 /// The controllers of a cluster with this authority, and with defaults for the rest. Serving certificates

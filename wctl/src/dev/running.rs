@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::output::line;
+
 /// A dev cluster that runs (or ran: [`find`] checks).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,7 +41,7 @@ fn find_at(file: &Path) -> Option<Running> {
 }
 
 /// Says that this process is the dev cluster on `data_dir`. The file goes when the value is dropped.
-pub(crate) fn announce(data_dir: &Path) -> Result<Announcement> {
+fn announce(data_dir: &Path) -> Result<Announcement> {
     match file() {
         Some(path) => announce_at(path, data_dir),
         None => Ok(Announcement { file: None, other: None }),
@@ -68,13 +70,32 @@ pub(crate) struct Announcement {
 
 impl Announcement {
     /// The data folder of the cluster that commands find instead of this one.
-    pub(crate) fn other(&self) -> Option<&Path> {
+    fn other(&self) -> Option<&Path> {
         self.other.as_deref()
     }
 }
 
+/// Says where the cluster of `data_dir` is and that it is ready. Other commands find it as long as the
+/// answer is kept.
+pub(crate) fn say_ready(
+    data_dir: &Path,
+    url: &str,
+    kubeconfig: &Path,
+    more: &[String],
+) -> Result<Announcement> {
+    let announcement = announce(data_dir)?;
+    line(format!("API server  {url}"))?;
+    line(format!("kubeconfig  {}", kubeconfig.display()))?;
+    if let Some(other) = announcement.other() {
+        line(two_clusters(other, kubeconfig))?;
+    }
+    more.iter().try_for_each(line)?;
+    line("ready")?;
+    Ok(announcement)
+}
+
 /// What to tell of two clusters on one host, so that nobody talks to the wrong one.
-pub(crate) fn two_clusters(other: &Path, kubeconfig: &Path) -> String {
+fn two_clusters(other: &Path, kubeconfig: &Path) -> String {
     format!(
         "wctl speaks to the cluster in {}, which was first; to this one with\n\
          export KUBECONFIG={}",

@@ -3,8 +3,9 @@
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use runtime::spec::{ContainerState, Exit, ExitReason};
 
-use super::super::model::{Attempt, Health, Resize, Waiting};
+use super::super::model::{Attempt, Health, Resize, RestartPolicy, Waiting};
 use super::super::resize::RestartFor;
+use super::super::restart::Restart;
 use super::*;
 use crate::translate::resources::ContainerQuantities;
 
@@ -18,13 +19,13 @@ fn want(restart: RestartPolicy, containers: &[(&str, Role)]) -> Want {
     let containers = containers.iter().map(|(name, role)| WantContainer {
         name: (*name).into(),
         role: *role,
+        restart: Restart::by(restart),
         image: "i:1".into(),
         probe_grace: None,
         amounts: ContainerQuantities::default(),
         restart_for: RestartFor::default(),
     });
     Want {
-        restart,
         containers: containers.collect(),
         limits: Default::default(),
         rejected: None,
@@ -195,6 +196,9 @@ fn restart_policy_and_back_off() {
     for (case, policy, container, now, actions, wake) in cases {
         check(case, &want(*policy, MAIN), &have(&[("a", container.clone())]), *now, actions, *wake);
     }
+    let mut own = want(Always, MAIN);
+    own.containers[0].restart = Restart::by(Never);
+    check("its own policy", &own, &have(&[("a", exited(0, 1))]), 0, &[Action::CleanUp], None);
     let pod = want(OnFailure, &[("a", Role::Main), ("b", Role::Main)]);
     check(
         "one done, other runs",

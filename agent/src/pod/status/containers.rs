@@ -121,7 +121,7 @@ impl Context<'_> {
             return running_state(latest);
         };
         let spec = self.want.containers.iter().find(|c| c.name == name);
-        let ended = spec.is_some_and(|spec| plan::has_ended(self.want, spec, have));
+        let ended = spec.is_some_and(|spec| plan::has_ended(spec, have));
         let again = !self.ending
             && (!ended || have.from_earlier_sandbox && role == Role::Init)
             && !(role == Role::Init && self.initialized);

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::ContainerStatus;
 
-use crate::pod::model::{RestartPolicy, Role, Want};
+use crate::pod::model::{Role, Want, WantContainer};
+use crate::pod::plan::restarts;
 
 #[derive(Default)]
 struct Count {
@@ -10,6 +11,8 @@ struct Count {
     waiting: usize,
     stopped: usize,
     succeeded: usize,
+    /// Of those that stopped, the ones that are started again.
+    returning: usize,
 }
 
 /// The phase of a pod; `terminal` says that nothing of it will start any more and nothing runs.
@@ -19,13 +22,20 @@ pub(super) fn phase(
     mains: &[ContainerStatus],
     terminal: bool,
 ) -> &'static str {
-    let (mut pending_init, mut failed_init) = (0, 0);
-    for status in inits.iter().filter(|status| role(want, &status.name) == Role::Init) {
+    let named = |name: &str| want.containers.iter().find(|container| container.name == name);
+    let returns = |name: &str, code| named(name).is_some_and(|container| restarts(container, code));
+    let is_init =
+        |container: Option<&WantContainer>| container.is_some_and(|c| c.role == Role::Init);
+    let (mut pending_init, mut failed_init, mut lost_init) = (0, 0, 0);
+    for status in inits.iter().filter(|status| is_init(named(&status.name))) {
         match last_exit(status) {
             _ if is_running(status) => pending_init += 1,
             None => pending_init += 1,
             Some(0) => {}
-            Some(_) => failed_init += 1,
+            Some(code) => {
+                failed_init += 1;
+                lost_init += usize::from(!returns(&status.name, code));
+            }
         }
     }
     let mut count = Count::default();
@@ -40,8 +50,10 @@ pub(super) fn phase(
             None if last_exit(status).is_some() => count.stopped += 1,
             None => count.waiting += 1,
         }
+        let code = last_exit(status).filter(|_| !is_running(status));
+        count.returning += usize::from(code.is_some_and(|code| returns(&status.name, code)));
     }
-    if failed_init > 0 && want.restart == RestartPolicy::Never {
+    if lost_init > 0 {
         return "Failed";
     }
     if terminal && count.running == 0 {
@@ -53,16 +65,11 @@ pub(super) fn phase(
     if pending_init + failed_init > 0 && count.running + count.stopped == 0 || count.waiting > 0 {
         return "Pending";
     }
-    match (count.running, want.restart) {
-        (1.., _) | (0, RestartPolicy::Always) => "Running",
-        _ if count.stopped == count.succeeded => "Succeeded",
-        (_, RestartPolicy::Never) => "Failed",
-        _ => "Running",
+    match count.running + count.returning {
+        1.. => "Running",
+        0 if count.stopped == count.succeeded => "Succeeded",
+        0 => "Failed",
     }
-}
-
-fn role(want: &Want, name: &str) -> Role {
-    want.containers.iter().find(|c| c.name == name).map_or(Role::Main, |c| c.role)
 }
 
 fn is_running(status: &ContainerStatus) -> bool {

@@ -113,6 +113,17 @@ fn phases() {
         let status = status(&one(policy), &have(vec![("a", container)]), 2);
         assert_eq!(status.phase.as_deref(), Some(expected), "{case}");
     }
+    // The container's own policy goes before the pod's.
+    for (of_pod, own, code, expected) in [
+        ("Always", "Never", 1, "Failed"),
+        ("Always", "OnFailure", 0, "Succeeded"),
+        ("Never", "OnFailure", 1, "Running"),
+    ] {
+        let mut pod = one(of_pod);
+        pod.spec.as_mut().unwrap().containers[0].restart_policy = Some(own.to_owned());
+        let status = status(&pod, &have(vec![("a", ended(0, code, Error))]), 2);
+        assert_eq!(status.phase.as_deref(), Some(expected), "{of_pod} {own} {code}");
+    }
     let mut deleted = one("Always");
     deleted.metadata.deletion_timestamp = Some(Time(at(0)));
     let of = |code| status(&deleted, &have(vec![("a", ended(0, code, Error))]), 2).phase.unwrap();

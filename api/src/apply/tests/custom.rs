@@ -156,3 +156,31 @@ fn status_and_scale_have_managers_of_their_own() {
     assert_eq!(owners(&scaled)["three Apply scale"], ".spec.replicas");
     assert_eq!(owners(&scaled)["one Apply"], ".spec.tags[=\"x\"]");
 }
+
+#[test]
+fn who_writes_the_status_owns_nothing_else() {
+    let rows = things();
+    let maker = |live: &Value, new: &mut Value, subresource: &str| {
+        track(&rows[0], live, new, &by("m", subresource));
+    };
+    let mut live = thing(json!({"replicas": 1}));
+    live["metadata"]["labels"] = json!({"a": "b"});
+    maker(&Value::Null, &mut live, "");
+    live["metadata"]["uid"] = "u".into();
+    let mut new = live.clone();
+    new["spec"] = json!({"replicas": 2});
+    new["metadata"]["labels"] = json!({"c": "d"});
+    new["metadata"]["annotations"] = json!({"e": "f"});
+    new["extra"] = json!(1);
+    new["status"] = json!({"ready": 1});
+    maker(&live, &mut new, "status");
+    assert_eq!(owners(&new)["m Update status"], ".status .status.ready");
+    // And takes nothing from others.
+    assert_eq!(owners(&new)["m Update"], owners(&live)["m Update"]);
+    let mut config = thing(json!({"replicas": 3}));
+    config["metadata"]["labels"] = json!({"c": "d"});
+    config["status"] = json!({"ready": 2});
+    let by = by("teller", "status");
+    let told = apply(&rows[0], &live, &config, false, &by).expect("no conflict");
+    assert_eq!(owners(&told)["teller Apply status"], ".status.ready");
+}

@@ -164,10 +164,8 @@ fn validate_param_kind(param: &Value, path: &Path) -> Errors {
             refuse(&version_at, api_version, &[message]);
         }
     }
-    let messages = names::dns1035_label(&kind.to_lowercase());
-    if !kind.is_empty() && !messages.is_empty() {
-        let may = "may have mixed case, but should otherwise match: ";
-        refuse(&kind_at, kind, &[format!("{may}{}", messages.join(","))]);
+    if let Some(problem) = names::kind(kind).filter(|_| !kind.is_empty()) {
+        refuse(&kind_at, kind, &[problem]);
     }
     for (value, at) in [(api_version, &version_at), (kind, &kind_at)] {
         if value.is_empty() {

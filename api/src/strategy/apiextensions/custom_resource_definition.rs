@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{conversion, names, versions};
 use crate::custom::{self, Approval, CLEANUP_FINALIZER, Schema, needs_approval};
-use crate::field::{Errors, FieldError, Path};
+use crate::field::{Errors, FieldError, Path, go_quote};
 use crate::names as rules;
 use crate::strategy::{Strategy, each, keep_field, object_at, set_default};
 
@@ -17,6 +17,10 @@ const IMMUTABLE: &str = "field is immutable";
 pub(crate) struct CustomResourceDefinition;
 
 impl Strategy for CustomResourceDefinition {
+    fn allows_unconditional_update(&self) -> bool {
+        false
+    }
+
     fn counts_generations(&self) -> bool {
         true
     }
@@ -61,6 +65,10 @@ impl Strategy for CustomResourceDefinition {
 
     fn status_is_alone(&self) -> bool {
         true
+    }
+
+    fn reset_fields(&self, subresource: &str) -> &'static [&'static [&'static str]] {
+        if subresource == "status" { &[&["metadata"], &["spec"]] } else { &[&["status"]] }
     }
 
     fn validate(&self, object: &Value) -> Errors {
@@ -108,11 +116,17 @@ impl Strategy for CustomResourceDefinition {
         let mut warnings = Vec::new();
         let versions = object["spec"]["versions"].as_array().into_iter().flatten();
         for (n, version) in versions.enumerate() {
-            let schema = Schema::read(&version["schema"]["openAPIV3Schema"]);
-            if schema.is_ok_and(|schema| schema.has_rules()) {
+            let Ok(schema) = Schema::read(&version["schema"]["openAPIV3Schema"]) else { continue };
+            if schema.has_rules() {
                 warnings.push(format!(
                     "spec.versions[{n}].schema.openAPIV3Schema: x-kubernetes-validations are kept, but not evaluated by this server yet"
                 ));
+            }
+            for format in schema.unrecognized_formats() {
+                let warning = format!("unrecognized format {}", go_quote(format));
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
             }
         }
         if object["spec"]["conversion"]["strategy"] == "Webhook" {

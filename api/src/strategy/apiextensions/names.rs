@@ -22,12 +22,9 @@ pub(super) fn validate(given: &Value, path: &Path) -> Errors {
     }
     for field in ["kind", "listKind"] {
         let kind = text(given, field);
-        let messages = names::dns1035_label(&kind.to_lowercase());
-        if !kind.is_empty() && !messages.is_empty() {
-            let detail =
-                format!("may have mixed case, but should otherwise match: {}", messages.join(","));
-            errors.push(FieldError::invalid(&path.child(field), kind, &detail));
-        }
+        let problem = names::kind(kind).filter(|_| !kind.is_empty());
+        let refuse = |problem: String| FieldError::invalid(&path.child(field), kind, &problem);
+        errors.extend(problem.map(refuse));
     }
     errors.extend(labels(&given["shortNames"], &path.child("shortNames")));
     let (kind, list_kind) = (text(given, "kind"), text(given, "listKind"));

@@ -57,6 +57,14 @@ fn definitions_are_checked() {
          r#"spec.additionalPrinterColumns[0].type: Invalid value: "text": must be one of boolean,date,integer,number,string"#.to_owned()),
         (with("selectableFields", &json!([{"jsonPath": ".spec.other"}])),
          r#"spec.selectableFields[0].jsonPath: Invalid value: ".spec.other": is an invalid path: does not refer to a valid field"#.to_owned()),
+        (with("selectableFields", &json!([{"jsonPath": ".spec['n']"}])),
+         r#"spec.selectableFields[0].jsonPath: Invalid value: ".spec['n']": is an invalid path: array notation is not allowed"#.to_owned()),
+        (with("selectableFields", &json!([{"jsonPath": "spec.n"}])),
+         r#"spec.selectableFields[0].jsonPath: Invalid value: "spec.n": is an invalid path: expected [ or . but got: spec"#.to_owned()),
+        (with("selectableFields", &json!([{"jsonPath": ".spec"}])),
+         r#"spec.selectableFields[0].jsonPath: Invalid value: ".spec": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed."#.to_owned()),
+        (with("selectableFields", &json!([{"jsonPath": ".spec.n"}, {"jsonPath": ".spec.n"}])),
+         r#"spec.selectableFields[1].jsonPath: Duplicate value: ".spec.n""#.to_owned()),
         (with("deprecationWarning", &json!("old")), r#"spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions"#.to_owned()),
         (json!({"spec": {"conversion": {"strategy": "Magic"}}}), r#"spec.conversion.strategy: Unsupported value: "Magic": supported values: "None", "Webhook""#.to_owned()),
         (json!({"metadata": {"name": "foos.a.k8s.io"}, "spec": {"group": "a.k8s.io"}}),
@@ -104,6 +112,32 @@ fn rules_that_are_not_evaluated_are_told() {
     let rules = json!({"type": "object", "x-kubernetes-validations": [{"rule": "true"}]});
     let told = row.strategy.warnings(&changed(&definition(), &with_schema(&rules)));
     assert!(told[0].contains("x-kubernetes-validations"), "{told:?}");
+}
+
+#[test]
+fn formats_that_mean_nothing_are_told() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let field = |kind: &str, format: &str| json!({"type": kind, "format": format});
+    let schema = json!({"type": "object", "properties": {
+        "a": field("string", "date-time"), "b": field("integer", "int32"),
+        "c": field("number", "double"), "d": field("string", "k8s-long-name"),
+        "e": field("string", "semver"), "f": field("integer", "float"),
+        "g": {"type": "array", "items": field("string", "semver")},
+        "h": {"type": "string", "anyOf": [{"format": "path"}]}}});
+    let told = row.strategy.warnings(&changed(&definition(), &with_schema(&schema)));
+    let mut told = told.iter().map(String::as_str).collect::<Vec<_>>();
+    told.sort_unstable();
+    assert_eq!(told, ["float", "path", "semver"].map(|f| format!("unrecognized format \"{f}\"")));
+}
+
+#[test]
+fn columns_are_not_refused_for_their_paths() {
+    let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
+    for path in [".a[-1:].b", ".a[", ".a[?(@.b)]", "..c"] {
+        let columns = json!([{"name": "a", "type": "string", "jsonPath": path}]);
+        let with = with("additionalPrinterColumns", &columns);
+        create(row, changed(&definition(), &with)).expect("a definition");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::custom::json_path::JsonPath;
+use crate::custom::field_path::FieldPath;
 use crate::custom::{Schema, default_rules, rules, structural};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
@@ -207,7 +207,9 @@ fn root_words(schema: &Value, path: &Path) -> Option<FieldError> {
         return Some(FieldError::invalid(&path.child("openAPIV3Schema.type"), kind, detail));
     }
     let known = |name: &String| ROOT_WORDS.iter().any(|(word, _)| word == name);
-    if schema.as_object()?.keys().all(known) {
+    // What is said to be false or empty is not said.
+    let said = |value: &Value| !matches!(value, Value::Bool(false)) && value != "";
+    if schema.as_object()?.iter().all(|(name, value)| known(name) || !said(value)) {
         return None;
     }
     let words: Vec<&str> = ROOT_WORDS.iter().map(|(_, shown)| *shown).collect();
@@ -245,20 +247,12 @@ fn scale(version: &Value, path: &Path) -> Errors {
                 _ => "should be a json path under either .spec or .status".to_owned(),
             };
             errors.push(FieldError::invalid(&at, given, &detail));
-        } else if simple_path(given).is_none() {
-            errors.push(FieldError::invalid(&at, given, "must be a json path in the dot notation"));
         }
     }
     errors
 }
 
 const NO_DOT: &str = "must be a simple json path starting with .";
-
-/// The fields of a path of fields only: `.spec.replicas`.
-fn simple_path(path: &str) -> Option<JsonPath> {
-    let path = JsonPath::parse(path.strip_prefix('.').map(|_| path)?).ok()?;
-    path.fields().is_some_and(|names| !names.is_empty()).then_some(path)
-}
 
 fn columns(version: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
@@ -284,8 +278,6 @@ fn columns(version: &Value, path: &Path) -> Errors {
             errors.push(FieldError::required(&at, ""));
         } else if !given.starts_with('.') {
             errors.push(FieldError::invalid(&at, given, NO_DOT));
-        } else if let Err(error) = JsonPath::parse(given) {
-            errors.push(FieldError::invalid(&at, given, &error));
         }
     }
     errors
@@ -302,28 +294,24 @@ fn selectable(version: &Value, path: &Path) -> Errors {
             errors.push(FieldError::required(&at, ""));
             continue;
         }
-        let Some(steps) = simple_path(given) else {
-            let detail = "is an invalid path: must be a json path in the dot notation";
-            errors.push(FieldError::invalid(&at, given, detail));
-            continue;
-        };
-        let names = steps.fields().unwrap_or_default();
         let Ok(schema) = &schema else { continue };
-        if names.first() == Some(&"metadata") {
+        let found = match FieldPath::find(given, schema, false) {
+            Ok(found) => found,
+            Err(problem) => {
+                let detail = format!("is an invalid path: {problem}");
+                errors.push(FieldError::invalid(&at, given, &detail));
+                continue;
+            }
+        };
+        if found.names.first().is_some_and(|name| name == "metadata") {
             let detail = "must not point to fields in metadata";
             errors.push(FieldError::invalid(&at, given, detail));
-            continue;
         }
-        let Some(found) = names.iter().try_fold(schema, |schema, name| schema.field(name)) else {
-            let detail = "is an invalid path: does not refer to a valid field";
-            errors.push(FieldError::invalid(&at, given, detail));
-            continue;
-        };
-        if !matches!(&*found.kind, "string" | "boolean" | "integer") {
+        if !matches!(&*found.schema.kind, "string" | "boolean" | "integer") {
             let detail = "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
             errors.push(FieldError::invalid(&at, given, detail));
         }
-        if !seen.insert(given) {
+        if !seen.insert(found.names) {
             errors.push(FieldError::duplicate(&at, given));
         }
     }

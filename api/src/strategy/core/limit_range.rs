@@ -18,6 +18,10 @@ const TYPES: &[&str] = &["Pod", "Container", "PersistentVolumeClaim"];
 pub(crate) struct LimitRange;
 
 impl Strategy for LimitRange {
+    fn creates_on_update(&self) -> bool {
+        true
+    }
+
     /// For containers, what is not said follows from what is: the default limit from the maximum,
     /// the default request from the default limit, then from the minimum.
     fn default(&self, object: &mut Value) {

@@ -23,10 +23,10 @@ const IMMUTABLE: &str = "spec is immutable after creation except resources.reque
     volumeAttributesClassName for bound claims";
 
 const RESIZE_STATUSES: &[&str] = &[
-    "ControllerResizeFailed",
     "ControllerResizeInProgress",
-    "NodeResizeFailed",
+    "ControllerResizeInfeasible",
     "NodeResizeInProgress",
+    "NodeResizeInfeasible",
     "NodeResizePending",
 ];
 
@@ -93,7 +93,7 @@ impl Strategy for PersistentVolumeClaim {
             let at = path.child("capacity").key(name);
             errors.extend(super::basic_amount(amount, &at));
         }
-        let at = path.child("allocatedResourceStatus");
+        let at = path.child("allocatedResourceStatuses");
         for (name, word) in status["allocatedResourceStatuses"].as_object().into_iter().flatten() {
             errors.extend(validate_resource_key(name, &at));
             if !word.as_str().is_some_and(|word| RESIZE_STATUSES.contains(&word)) {
@@ -212,10 +212,13 @@ fn validate_spec_update(new: &Value, old: &Value) -> Errors {
         keep_field(&mut same, had, "storageClassName");
     }
     let size = |spec: &Value| spec["resources"]["requests"].get("storage").cloned();
-    if new["status"]["phase"] == "Bound" && same["resources"]["requests"].is_object() {
+    let bound = new["status"]["phase"] == "Bound";
+    if bound && same["resources"]["requests"].is_object() {
         same["resources"]["requests"]["storage"] = size(had).unwrap_or(Value::Null);
     }
-    keep_field(&mut same, had, "volumeAttributesClassName");
+    if bound {
+        keep_field(&mut same, had, "volumeAttributesClassName");
+    }
     if same != *had {
         errors.push(FieldError::forbidden(&path, IMMUTABLE));
     }
@@ -228,14 +231,16 @@ fn validate_spec_update(new: &Value, old: &Value) -> Errors {
     }
     let at = Path::new("volumeMode");
     errors.extend(bounds::immutable(&has["volumeMode"], &had["volumeMode"], &at));
-    if had["volumeAttributesClassName"].is_string() {
-        let at = path.child("volumeAttributesClassName");
-        let detail = match has["volumeAttributesClassName"].as_str() {
-            None => "update from non-nil value to nil is forbidden",
-            Some("") => "update from non-nil value to an empty string is forbidden",
+    let (class, current) = ("volumeAttributesClassName", "currentVolumeAttributesClassName");
+    // What a volume is by now cannot be taken back to nothing.
+    if has[class] != had[class] && !old["status"][current].is_null() {
+        let to = match has[class].as_str() {
+            None => "nil",
+            Some("") => "empty string",
             Some(_) => return errors,
         };
-        errors.push(FieldError::forbidden(&at, detail));
+        let detail = format!("update to {to} is forbidden when status.{current} is not nil");
+        errors.push(FieldError::forbidden(&path.child(class), &detail));
     }
     errors
 }

@@ -52,12 +52,12 @@ pub(super) fn is_native(name: &str) -> bool {
 }
 
 /// Whether a resource may be promised more than once.
-pub(super) fn can_be_overcommitted(name: &str) -> bool {
+pub(in crate::strategy) fn can_be_overcommitted(name: &str) -> bool {
     is_native(name) && !name.starts_with("hugepages-")
 }
 
 /// Checks the name of any resource.
-pub(super) fn validate(name: &str, path: &Path) -> Errors {
+pub(in crate::strategy) fn validate(name: &str, path: &Path) -> Errors {
     let errors = FieldError::invalid_each(path, name, &names::qualified_name(name));
     if errors.is_empty() && !name.contains('/') {
         let standard = is_standard_for_quota(name) || name == "storage";
@@ -70,7 +70,7 @@ pub(super) fn validate(name: &str, path: &Path) -> Errors {
 }
 
 /// Checks the name of a resource that containers ask for.
-pub(super) fn validate_for_container(name: &str, path: &Path) -> Errors {
+pub(in crate::strategy) fn validate_for_container(name: &str, path: &Path) -> Errors {
     let mut errors = validate(name, path);
     if !name.contains('/') {
         if !CONTAINER.contains(&name) && !name.starts_with("hugepages-") {
@@ -100,15 +100,20 @@ pub(in crate::strategy) fn is_extended(name: &str) -> bool {
         && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
 
+/// Whether it comes in pieces.
+pub(in crate::strategy) fn is_counted(name: &str) -> bool {
+    OBJECTS.contains(&name) || is_extended(name)
+}
+
 /// Checks an amount of a resource: not negative, and whole where halves make no sense.
-pub(super) fn validate_amount(name: &str, value: &Value, path: &Path) -> Errors {
+pub(in crate::strategy) fn validate_amount(name: &str, value: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let Some(amount) = quantity(value) else { return errors };
     if amount.is_negative() {
         let detail = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(path, value.clone(), detail));
     }
-    if (OBJECTS.contains(&name) || is_extended(name)) && !amount.is_whole() {
+    if is_counted(name) && !amount.is_whole() {
         errors.push(FieldError::invalid(path, value.clone(), "must be an integer"));
     }
     errors

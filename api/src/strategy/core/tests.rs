@@ -220,6 +220,7 @@ fn claims() {
                 spec(json!({"volumeMode": "Block"})),
                 "volumeMode: Invalid value: \"Block\": field is immutable",
             ),
+            (spec(json!({"volumeAttributesClassName": "gold"})), immutable),
         ],
     );
     let bind = spec(json!({"volumeName": "pv", "storageClassName": "s"}));
@@ -232,6 +233,20 @@ fn claims() {
     bound["status"] = json!({"phase": "Bound", "capacity": {"storage": "2Gi"}});
     let grown = spec(json!({"resources": {"requests": {"storage": "3Gi"}}}));
     update("persistentvolumeclaims", &bound, &grown).expect("bound claims grow");
+    let gold = spec(json!({"volumeAttributesClassName": "gold"}));
+    let mut gold =
+        update("persistentvolumeclaims", &bound, &gold).expect("bound claims change class");
+    let none = spec(json!({"volumeAttributesClassName": null}));
+    update("persistentvolumeclaims", &gold, &none).expect("nothing was done yet");
+    gold["status"]["currentVolumeAttributesClassName"] = "gold".into();
+    refuses_update(
+        "persistentvolumeclaims",
+        &gold,
+        &[(
+            none,
+            "spec.volumeAttributesClassName: Forbidden: update to nil is forbidden when status.currentVolumeAttributesClassName is not nil",
+        )],
+    );
     let less = spec(json!({"resources": {"requests": {"storage": "1Gi"}}}));
     refuses_update(
         "persistentvolumeclaims",
@@ -241,6 +256,13 @@ fn claims() {
             "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity",
         )],
     );
+    let mut status = changed(
+        &old,
+        &json!({"status": {"allocatedResourceStatuses": {"storage": "NodeResizeFailed"}}}),
+    );
+    let error = before_status_update(row, &mut status, &old).expect_err("an old word");
+    let words = "status.allocatedResourceStatuses: Unsupported value: \"storage\": supported values: \"ControllerResizeInProgress\", \"ControllerResizeInfeasible\", \"NodeResizeInProgress\", \"NodeResizeInfeasible\", \"NodeResizePending\"";
+    assert!(error.message.contains(words), "{error}");
     let mut status = changed(&old, &json!({"status": {"allocatedResources": {"cpu": "1"}}}));
     let error = before_status_update(row, &mut status, &old).expect_err("no storage");
     assert!(

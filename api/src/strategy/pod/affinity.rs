@@ -1,11 +1,15 @@
 //! Node and pod affinity.
 
-use k8s_openapi::api::core::v1::{Affinity, NodeSelector, NodeSelectorTerm, PodAffinityTerm};
+use k8s_openapi::api::core::v1::{
+    Affinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
+};
 
+use super::label_keys;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::strategy::selector::validate_label_selector;
 
+const NO_OPERATOR: &str = "not a valid selector operator";
 const WEIGHT: &str = "must be in the range 1-100";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
@@ -22,7 +26,7 @@ pub(super) fn validate(affinity: &Affinity, path: &Path) -> Errors {
         {
             let path = path.child(PREFERRED).index(n);
             errors.extend(weight(preferred.weight, &path.child("weight")));
-            errors.extend(node_term(&preferred.preference, &path.child("preference")));
+            errors.extend(node_term(&preferred.preference, false, &path.child("preference")));
         }
     }
     let pods = affinity.pod_affinity.as_ref().map(|a| {
@@ -59,7 +63,7 @@ pub(in crate::strategy) fn validate_node_selector(selector: &NodeSelector, path:
         errors.push(FieldError::required(&path, "must have at least one node selector term"));
     }
     for (n, term) in selector.node_selector_terms.iter().enumerate() {
-        errors.extend(node_term(term, &path.index(n)));
+        errors.extend(node_term(term, true, &path.index(n)));
     }
     errors
 }
@@ -68,70 +72,91 @@ fn weight(weight: i32, path: &Path) -> Option<FieldError> {
     (!(1..=100).contains(&weight)).then(|| FieldError::invalid(path, weight, WEIGHT))
 }
 
-fn node_term(term: &NodeSelectorTerm, path: &Path) -> Errors {
+/// Checks a term. A preferred one may name values that no label can have: it then fits nowhere.
+fn node_term(term: &NodeSelectorTerm, required: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for (field, list) in
-        [("matchExpressions", &term.match_expressions), ("matchFields", &term.match_fields)]
-    {
-        for (n, requirement) in list.iter().flatten().enumerate() {
-            let path = path.child(field).index(n);
-            let values = requirement.values.as_deref().unwrap_or_default();
-            match requirement.operator.as_str() {
-                "In" | "NotIn" if values.is_empty() => {
-                    let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                    errors.push(FieldError::required(&path.child("values"), detail));
-                }
-                "Exists" | "DoesNotExist" if !values.is_empty() => {
-                    let detail =
-                        "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                    errors.push(FieldError::forbidden(&path.child("values"), detail));
-                }
-                "Gt" | "Lt" if values.len() != 1 => {
-                    let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
-                    errors.push(FieldError::required(&path.child("values"), detail));
-                }
-                "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-                other => {
-                    let detail = "not a valid selector operator";
-                    errors.push(FieldError::invalid(&path.child("operator"), other, detail));
-                }
-            }
-            let key = requirement.key.as_str();
-            if field == "matchFields" && key != "metadata.name" {
-                let detail = "not a valid field selector key";
-                errors.push(FieldError::invalid(&path.child("key"), key, detail));
-            } else if field == "matchExpressions" {
-                let messages = names::qualified_name(key);
-                errors.extend(
-                    messages.iter().map(|m| FieldError::invalid(&path.child("key"), key, m)),
-                );
-            }
+    for (n, requirement) in term.match_expressions.iter().flatten().enumerate() {
+        let path = path.child("matchExpressions").index(n);
+        errors.extend(label_requirement(requirement, required, &path));
+    }
+    for (n, requirement) in term.match_fields.iter().flatten().enumerate() {
+        errors.extend(field_requirement(requirement, &path.child("matchFields").index(n)));
+    }
+    errors
+}
+
+fn label_requirement(requirement: &NodeSelectorRequirement, required: bool, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let (values, at) = (requirement.values.as_deref().unwrap_or_default(), path.child("values"));
+    match requirement.operator.as_str() {
+        "In" | "NotIn" if values.is_empty() => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(FieldError::required(&at, detail));
         }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(FieldError::forbidden(&at, detail));
+        }
+        "Gt" | "Lt" if values.len() != 1 => {
+            let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+            errors.push(FieldError::required(&at, detail));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+        other => errors.push(FieldError::invalid(&path.child("operator"), other, NO_OPERATOR)),
+    }
+    let key = requirement.key.as_str();
+    let messages = names::qualified_name(key);
+    errors.extend(FieldError::invalid_each(&path.child("key"), key, &messages));
+    for (n, value) in values.iter().enumerate().filter(|_| required) {
+        errors.extend(FieldError::invalid_each(&at.index(n), value, &names::label_value(value)));
+    }
+    errors
+}
+
+/// Of the fields of a node, its name can be asked for.
+fn field_requirement(requirement: &NodeSelectorRequirement, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let (values, at) = (requirement.values.as_deref().unwrap_or_default(), path.child("values"));
+    match requirement.operator.as_str() {
+        "In" | "NotIn" if values.len() != 1 => {
+            let detail =
+                "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+            errors.push(FieldError::required(&at, detail));
+        }
+        "In" | "NotIn" => {}
+        other => errors.push(FieldError::invalid(&path.child("operator"), other, NO_OPERATOR)),
+    }
+    if requirement.key != "metadata.name" {
+        let detail = "not a valid field selector key";
+        errors.push(FieldError::invalid(&path.child("key"), requirement.key.as_str(), detail));
+        return errors;
+    }
+    for (n, value) in values.iter().enumerate() {
+        let messages = names::dns1123_subdomain(value);
+        errors.extend(FieldError::invalid_each(&at.index(n), value, &messages));
     }
     errors
 }
 
 fn pod_term(term: &PodAffinityTerm, path: &Path) -> Errors {
-    let mut errors =
-        validate_label_selector(term.label_selector.as_ref(), &path.child("labelSelector"));
+    let selector = term.label_selector.as_ref();
+    let mut errors = validate_label_selector(selector, &path.child("labelSelector"));
     errors.extend(validate_label_selector(
         term.namespace_selector.as_ref(),
         &path.child("namespaceSelector"),
     ));
-    for (n, name) in term.namespaces.iter().flatten().enumerate() {
-        let path = path.child("namespaces").index(n);
-        errors.extend(
-            names::dns1123_label(name).iter().map(|m| FieldError::invalid(&path, name.as_str(), m)),
-        );
+    for name in term.namespaces.iter().flatten() {
+        // Kubernetes does not say which.
+        let path = path.child("namespace");
+        errors.extend(FieldError::invalid_each(&path, name, &names::dns1123_label(name)));
     }
-    if term.topology_key.is_empty() {
-        errors.push(FieldError::required(&path.child("topologyKey"), "can not be empty"));
-    } else {
-        let key = term.topology_key.as_str();
-        let messages = names::qualified_name(key);
-        errors.extend(
-            messages.iter().map(|m| FieldError::invalid(&path.child("topologyKey"), key, m)),
-        );
+    let keys = term.match_label_keys.as_deref().unwrap_or_default();
+    let other = term.mismatch_label_keys.as_deref().unwrap_or_default();
+    errors.extend(label_keys::validate(keys, other, selector, path));
+    let (key, path) = (term.topology_key.as_str(), path.child("topologyKey"));
+    if key.is_empty() {
+        errors.push(FieldError::required(&path, "can not be empty"));
     }
+    errors.extend(FieldError::invalid_each(&path, key, &names::qualified_name(key)));
     errors
 }

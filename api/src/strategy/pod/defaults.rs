@@ -2,23 +2,45 @@
 
 use serde_json::{Value, json};
 
+use super::pod_level;
 use crate::strategy::{each, object_at, set_default};
 
 /// Permission bits of files from ConfigMaps, Secrets and the like: 0644.
 const FILE_MODE: i64 = 0o644;
 
-/// Defaults of a pod: those of a template, and requests that follow from limits.
+/// What sources of volumes leave out.
+const SOURCES: &[(&str, &[(&str, &str)])] = &[
+    ("/hostPath", &[("type", "")]),
+    ("/iscsi", &[("iscsiInterface", "default")]),
+    ("/rbd", &[("pool", "rbd"), ("user", "admin"), ("keyring", "/etc/ceph/keyring")]),
+    ("/azureDisk", &[("cachingMode", "ReadWrite"), ("kind", "Shared"), ("fsType", "ext4")]),
+    ("/scaleIO", &[("storageMode", "ThinProvisioned"), ("fsType", "xfs")]),
+];
+
+/// Defaults of a pod: those of a template, requests that follow from limits, and ports of the host that
+/// follow from its network.
 pub(super) fn default_pod(spec: &mut Value) {
     default_spec(spec);
     set_default(spec, "enableServiceLinks", true);
-    for list in ["containers", "initContainers"] {
-        for container in each(spec, &format!("/{list}")) {
+    let host_network = spec["hostNetwork"] == true;
+    for list in ["/containers", "/initContainers"] {
+        for container in each(spec, list) {
+            if host_network {
+                for port in each(container, "/ports") {
+                    if port["hostPort"].as_i64().unwrap_or(0) == 0 {
+                        port["hostPort"] = port["containerPort"].clone();
+                    }
+                }
+            }
             let limits = container["resources"]["limits"].clone();
             for (name, amount) in limits.as_object().into_iter().flatten() {
                 set_default(&mut container["resources"], "requests", json!({}));
                 set_default(&mut container["resources"]["requests"], name, amount.clone());
             }
         }
+    }
+    if spec["resources"].is_object() {
+        pod_level::default(spec);
     }
 }
 
@@ -52,10 +74,9 @@ fn default_spec(spec: &mut Value) {
             spec[to] = value.into();
         }
     }
-    let host_network = spec["hostNetwork"] == true;
-    for list in ["containers", "initContainers", "ephemeralContainers"] {
-        for container in each(spec, &format!("/{list}")) {
-            default_container(container, host_network && list != "ephemeralContainers");
+    for list in ["/containers", "/initContainers", "/ephemeralContainers"] {
+        for container in each(spec, list) {
+            default_container(container);
         }
     }
     for volume in each(spec, "/volumes") {
@@ -63,7 +84,7 @@ fn default_spec(spec: &mut Value) {
     }
 }
 
-fn default_container(container: &mut Value, host_network: bool) {
+fn default_container(container: &mut Value) {
     if container["imagePullPolicy"].as_str().unwrap_or_default().is_empty() {
         let image = container["image"].as_str().unwrap_or_default();
         container["imagePullPolicy"] = pull_policy(image).into();
@@ -73,9 +94,6 @@ fn default_container(container: &mut Value, host_network: bool) {
     set_default(container, "resources", json!({}));
     for port in each(container, "/ports") {
         default_text(port, "protocol", "TCP");
-        if host_network && port["hostPort"].as_i64().unwrap_or(0) == 0 {
-            port["hostPort"] = port["containerPort"].clone();
-        }
     }
     for variable in each(container, "/env") {
         if let Some(source) = object_at(variable, "/valueFrom") {
@@ -152,8 +170,22 @@ fn default_volume(volume: &mut Value) {
             set_default(source, "defaultMode", FILE_MODE);
         }
     }
-    if let Some(source) = object_at(volume, "/hostPath") {
-        set_default(source, "type", "");
+    for (source, defaults) in SOURCES {
+        if let Some(source) = object_at(volume, source) {
+            for (field, value) in *defaults {
+                set_default(source, field, *value);
+            }
+        }
+    }
+    if let Some(disk) = object_at(volume, "/azureDisk") {
+        set_default(disk, "readOnly", false);
+    }
+    if let Some(image) = object_at(volume, "/image") {
+        let policy = pull_policy(image["reference"].as_str().unwrap_or_default());
+        default_text(image, "pullPolicy", policy);
+    }
+    if let Some(claim) = object_at(volume, "/ephemeral/volumeClaimTemplate/spec") {
+        set_default(claim, "volumeMode", "Filesystem");
     }
     for item in each(volume, "/downwardAPI/items") {
         default_reference(item);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer};
 use serde_json::Value;
 
+use super::validate::Whole;
 use super::{container, is_static, keep_all_but, typed};
 use crate::field::{Errors, FieldError, Path};
 use crate::strategy::keep_field;
@@ -30,17 +31,15 @@ pub(super) fn prepare(new: &mut Value, old: &Value) {
 }
 
 /// Checks the ephemeral containers of a pod; names are unique among all its containers.
-pub(super) fn validate_all(
-    spec: &PodSpec,
-    volumes: &BTreeSet<&str>,
-    seen: &mut BTreeSet<String>,
-    path: &Path,
-) -> Errors {
+pub(super) fn validate_all(whole: &Whole<'_>, seen: &mut BTreeSet<String>, path: &Path) -> Errors {
     let mut errors = Errors::new();
+    if whole.spec.ephemeral_containers.is_none() {
+        return errors;
+    }
     let targets = seen.clone();
-    for (n, ephemeral) in spec.ephemeral_containers.iter().flatten().enumerate() {
+    for (n, ephemeral) in whole.spec.ephemeral_containers.iter().flatten().enumerate() {
         let path = path.index(n);
-        errors.extend(validate(ephemeral, spec, volumes, &path));
+        errors.extend(validate(ephemeral, whole, &path));
         if !ephemeral.name.is_empty() && !seen.insert(ephemeral.name.clone()) {
             errors.push(FieldError::duplicate(&path.child("name"), ephemeral.name.as_str()));
         }
@@ -52,17 +51,10 @@ pub(super) fn validate_all(
     errors
 }
 
-fn validate(
-    ephemeral: &EphemeralContainer,
-    spec: &PodSpec,
-    volumes: &BTreeSet<&str>,
-    path: &Path,
-) -> Errors {
+fn validate(ephemeral: &EphemeralContainer, whole: &Whole<'_>, path: &Path) -> Errors {
     let value = serde_json::to_value(ephemeral).unwrap_or_default();
     let mut errors = match typed::<Container>(&value) {
-        Ok(container) => {
-            container::validate(&container, volumes, spec.host_network == Some(true), path)
-        }
+        Ok(container) => container::validate(&container, whole, path),
         Err(errors) => errors,
     };
     let given = |value: &Value| match value {

@@ -1,15 +1,63 @@
-//! Probes and lifecycle hooks.
+//! Probes, lifecycle hooks and the stop signal.
 
 use k8s_openapi::api::core::v1::{
-    Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction,
+    Container, ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, Probe, TCPSocketAction,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::validate::Whole;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
-pub(super) fn validate_all(container: &Container, path: &Path) -> Errors {
+/// The signals that a Windows host knows.
+const WINDOWS_SIGNALS: &[&str] = &["SIGKILL", "SIGTERM"];
+
+/// The signals of Linux but the real-time ones between the first and the last.
+const SIGNALS: &[&str] = &[
+    "SIGABRT",
+    "SIGALRM",
+    "SIGBUS",
+    "SIGCHLD",
+    "SIGCLD",
+    "SIGCONT",
+    "SIGFPE",
+    "SIGHUP",
+    "SIGILL",
+    "SIGINT",
+    "SIGIO",
+    "SIGIOT",
+    "SIGKILL",
+    "SIGPIPE",
+    "SIGPOLL",
+    "SIGPROF",
+    "SIGPWR",
+    "SIGQUIT",
+    "SIGRTMAX",
+    "SIGRTMIN",
+    "SIGSEGV",
+    "SIGSTKFLT",
+    "SIGSTOP",
+    "SIGSYS",
+    "SIGTERM",
+    "SIGTRAP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGVTALRM",
+    "SIGWINCH",
+    "SIGXCPU",
+    "SIGXFSZ",
+];
+
+/// Checks what only containers have that stay: hooks and probes.
+pub(super) fn validate_all(container: &Container, whole: &Whole<'_>, path: &Path) -> Errors {
     let mut errors = Errors::new();
+    if let Some(lifecycle) = &container.lifecycle {
+        errors.extend(validate_lifecycle(lifecycle, whole, &path.child("lifecycle")));
+    }
     for (field, probe, once) in [
         ("livenessProbe", &container.liveness_probe, true),
         ("readinessProbe", &container.readiness_probe, false),
@@ -66,20 +114,62 @@ fn validate(probe: &Probe, path: &Path) -> Errors {
     errors
 }
 
-pub(super) fn validate_hook(hook: &LifecycleHandler, path: &Path) -> Errors {
+fn validate_lifecycle(lifecycle: &Lifecycle, whole: &Whole<'_>, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let grace = whole.spec.termination_grace_period_seconds;
+    for (field, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
+        if let Some(hook) = hook {
+            errors.extend(validate_hook(hook, grace, &path.child(field)));
+        }
+    }
+    let Some(signal) = lifecycle.stop_signal.as_deref() else { return errors };
+    let path = path.child("stopSignal");
+    match whole.spec.os.as_ref().map(|os| os.name.as_str()) {
+        None => {
+            let detail = "may not be set for containers with empty `spec.os.name`";
+            errors.push(FieldError::forbidden(&path, detail));
+        }
+        Some("windows") if !WINDOWS_SIGNALS.contains(&signal) => {
+            errors.push(FieldError::not_supported(&path, signal, WINDOWS_SIGNALS));
+        }
+        Some("linux") if !SIGNALS.contains(&signal) && !is_real_time(signal) => {
+            let mut all: Vec<String> = SIGNALS.iter().map(|name| (*name).to_owned()).collect();
+            all.extend((1..=15).map(|n| format!("SIGRTMIN+{n}")));
+            all.extend((1..=14).map(|n| format!("SIGRTMAX-{n}")));
+            all.sort();
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            errors.push(FieldError::not_supported(&path, signal, &all));
+        }
+        Some(_) => {}
+    }
+    errors
+}
+
+/// Whether it is one of the signals between `SIGRTMIN` and `SIGRTMAX`, counted from the nearer one.
+fn is_real_time(signal: &str) -> bool {
+    let number = |prefix: &str| signal.strip_prefix(prefix)?.parse::<u8>().ok();
+    // Written as numbers are, without `+` and leading zeros.
+    let plain = |prefix: &str, n: u8| signal == format!("{prefix}{n}");
+    number("SIGRTMIN+").is_some_and(|n| (1..=15).contains(&n) && plain("SIGRTMIN+", n))
+        || number("SIGRTMAX-").is_some_and(|n| (1..=14).contains(&n) && plain("SIGRTMAX-", n))
+}
+
+fn validate_hook(hook: &LifecycleHandler, grace: Option<i64>, path: &Path) -> Errors {
     let mut handlers = Handlers { errors: Errors::new(), seen: 0 };
     handlers.exec(hook.exec.as_ref(), path);
     handlers.http(hook.http_get.as_ref(), path);
     handlers.tcp(hook.tcp_socket.as_ref(), path);
     if let Some(sleep) = &hook.sleep {
         let path = path.child("sleep");
-        if handlers.admit(&path) && sleep.seconds < 0 {
-            let detail = "must be greater than or equal to 0";
-            handlers.errors.push(FieldError::invalid(
-                &path.child("seconds"),
-                sleep.seconds,
-                detail,
-            ));
+        // It cannot take longer than the pod has to end.
+        if handlers.admit(&path)
+            && let Some(grace) = grace
+            && !(0..=grace).contains(&sleep.seconds)
+        {
+            let detail = format!(
+                "must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+            );
+            handlers.errors.push(FieldError::invalid(&path, sleep.seconds, &detail));
         }
     }
     handlers.finish(path)
@@ -132,7 +222,7 @@ impl Handlers {
         for (n, header) in http.http_headers.iter().flatten().enumerate() {
             let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
             if header.name.is_empty() || !header.name.bytes().all(token) {
-                let path = path.child("httpHeaders").index(n);
+                let path = path.child("httpHeaders");
                 let detail = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
                 self.errors.push(FieldError::invalid(&path, header.name.as_str(), detail));
             }

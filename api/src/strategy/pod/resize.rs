@@ -52,8 +52,9 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("spec");
     let (has, had) = (&new["spec"], &old["spec"]);
-    let class = qos::class(has);
-    if old["status"]["qosClass"].as_str().unwrap_or_else(|| qos::class(had)) != class {
+    // What is shown is the class that the pod keeps.
+    let class = old["status"]["qosClass"].as_str().unwrap_or_else(|| qos::class(had));
+    if qos::class(has) != class {
         let detail = "Pod QOS Class may not change as a result of resizing";
         errors.push(FieldError::invalid(&path, class, detail));
     }
@@ -69,8 +70,20 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
     for field in LISTS {
         for (n, (new, old)) in list(has, field).iter().zip(list(had, field)).enumerate() {
             let sidecar = field == "containers" || old["restartPolicy"] == "Always";
-            let path = path.child(field).index(n).child("resources");
-            errors.extend(validate_resources(new, old, sidecar, &path));
+            let path = path.child(field).index(n);
+            errors.extend(validate_resources(new, old, sidecar, &path.child("resources")));
+            if sidecar && without_mutable(new) != without_mutable(old) {
+                let (path, detail) = match field {
+                    "containers" => {
+                        (Path::new("spec"), "only cpu and memory resources are mutable")
+                    }
+                    _ => (
+                        path,
+                        "only cpu and memory resources for init or sidecar containers are mutable",
+                    ),
+                };
+                errors.push(FieldError::forbidden(&path, detail));
+            }
         }
     }
     errors
@@ -117,10 +130,6 @@ fn validate_resources(new: &Value, old: &Value, resizable: bool, path: &Path) ->
             let detail = format!("resource {what} cannot be removed");
             errors.push(FieldError::forbidden(&path.child(what), &detail));
         }
-    }
-    if without_mutable(new) != without_mutable(old) {
-        let detail = "only cpu and memory resources are mutable";
-        errors.push(FieldError::forbidden(&Path::new("spec"), detail));
     }
     errors
 }
@@ -191,7 +200,7 @@ mod tests {
     fn refusals() {
         let old = create(resource("", "pods"), pod()).expect("valid");
         type Change = fn(&mut Value);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 9] = [
             (
                 |spec| spec["containers"][0]["resources"]["requests"]["cpu"] = "300m".into(),
                 "must be less than or equal to cpu limit of 200m",
@@ -217,6 +226,13 @@ mod tests {
                 "spec: Forbidden: only cpu and memory resources are mutable",
             ),
             (
+                |spec| {
+                    spec["initContainers"][1]["resources"]["requests"]["x.io/gpu"] = "1".into();
+                    spec["initContainers"][1]["resources"]["limits"] = json!({"x.io/gpu": "1"});
+                },
+                "spec.initContainers[1]: Forbidden: only cpu and memory resources for init or sidecar containers are mutable",
+            ),
+            (
                 |spec| spec["initContainers"][0]["resources"]["requests"]["cpu"] = "2".into(),
                 "spec.initContainers[0].resources: Forbidden: resources for non-sidecar init containers are immutable",
             ),
@@ -240,7 +256,7 @@ mod tests {
                         }
                     }
                 },
-                "spec: Invalid value: \"BestEffort\": Pod QOS Class may not change as a result of resizing",
+                "spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing",
             ),
         ];
         for (change, wanted) in cases {

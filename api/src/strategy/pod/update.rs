@@ -1,11 +1,14 @@
 //! What may change in a pod that exists: almost nothing.
 
-use k8s_openapi::api::core::v1 as core;
+mod gated;
+mod status;
+
 use serde_json::{Value, json};
 
-use super::super::typed;
-use super::validate_spec;
+use super::annotations;
 use crate::field::{Errors, FieldError, Path};
+
+pub(super) use status::validate as validate_status;
 
 const IMMUTABLE: &str = "pod updates may not change fields other than \
     `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -14,12 +17,10 @@ const IMMUTABLE: &str = "pod updates may not change fields other than \
 
 /// Checks an update of the main resource.
 pub(super) fn validate(new: &Value, old: &Value) -> Errors {
-    let pod: core::Pod = match typed(new) {
-        Ok(pod) => pod,
-        Err(errors) => return errors,
-    };
+    let path = Path::new("metadata").child("annotations");
+    let mut errors = super::validate_pod(new);
+    errors.extend(annotations::validate_update(&new["metadata"], &old["metadata"], &path));
     let path = Path::new("spec");
-    let mut errors = validate_spec(&pod.spec.unwrap_or_default(), &path);
     let (has, had) = (&new["spec"], &old["spec"]);
     for list in ["containers", "initContainers"] {
         if list_of(has, list).len() != list_of(had, list).len() {
@@ -29,7 +30,14 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
         }
     }
     errors.extend(deadline(has, had, &path.child("activeDeadlineSeconds")));
+    if !additions_only(has, had) {
+        let detail = "existing toleration can not be modified except its tolerationSeconds";
+        errors.push(FieldError::forbidden(&path.child("tolerations"), detail));
+    }
     errors.extend(gates(has, had, &path.child("schedulingGates")));
+    if has == had {
+        return errors;
+    }
     // Put the old values of what may change into the new spec; the rest must then be equal.
     let mut munged = has.clone();
     for list in ["containers", "initContainers"] {
@@ -37,68 +45,18 @@ pub(super) fn validate(new: &Value, old: &Value) -> Errors {
             munged[list][n]["image"] = had[list][n]["image"].clone();
         }
     }
-    restore(&mut munged, had, "activeDeadlineSeconds");
-    restore(&mut munged, had, "schedulingGates");
-    if additions_only(has, had) {
-        restore(&mut munged, had, "tolerations");
+    for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
+        restore(&mut munged, had, field);
     }
     let grace = "terminationGracePeriodSeconds";
     if had[grace].as_i64().is_some_and(|grace| grace < 0) && has[grace] == 1 {
         restore(&mut munged, had, grace);
     }
+    if !list_of(had, "schedulingGates").is_empty() {
+        errors.extend(gated::validate(&mut munged, had, &path));
+    }
     if without_nulls(&munged) != without_nulls(had) {
         errors.push(FieldError::forbidden(&path, IMMUTABLE));
-    }
-    errors
-}
-
-/// Checks an update of `/status`.
-pub(super) fn validate_status(new: &Value, old: &Value) -> Errors {
-    if let Err(errors) = typed::<core::Pod>(new) {
-        return errors;
-    }
-    let mut errors = Errors::new();
-    let path = Path::new("status");
-    let (has, had) = (&new["status"], &old["status"]);
-    if !had["qosClass"].is_null() && has["qosClass"] != had["qosClass"] {
-        let value = has["qosClass"].clone();
-        errors.push(FieldError::invalid(&path.child("qosClass"), value, "field is immutable"));
-    }
-    if let Some(name) = has["nominatedNodeName"].as_str().filter(|name| !name.is_empty()) {
-        let path = path.child("nominatedNodeName");
-        let messages = crate::names::dns1123_subdomain(name);
-        errors.extend(messages.iter().map(|m| FieldError::invalid(&path, name, m)));
-    }
-    let phases = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
-    let phase = has["phase"].as_str().unwrap_or_default();
-    if !phase.is_empty() && !phases.contains(&phase) {
-        errors.push(FieldError::not_supported(&path.child("phase"), phase, &phases));
-    }
-    for (n, ip) in list_of(has, "podIPs").iter().enumerate() {
-        let text = ip["ip"].as_str().unwrap_or_default();
-        if text.parse::<std::net::IpAddr>().is_err() {
-            let path = path.child("podIPs").index(n);
-            errors.push(FieldError::invalid(
-                &path,
-                text,
-                "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-            ));
-        }
-    }
-    // A container that ended for good under its restart policy cannot come back.
-    let policy = old["spec"]["restartPolicy"].as_str().unwrap_or("Always");
-    for (n, status) in list_of(had, "containerStatuses").iter().enumerate() {
-        let exit = &status["state"]["terminated"];
-        let ended = exit.is_object()
-            && (policy == "Never" || (policy == "OnFailure" && exit["exitCode"] == 0));
-        let now = list_of(has, "containerStatuses").iter().find(|s| s["name"] == status["name"]);
-        if ended && now.is_some_and(|now| !now["state"]["terminated"].is_object()) {
-            let path = path.child("containerStatuses").index(n).child("state");
-            errors.push(FieldError::forbidden(
-                &path,
-                "may not be transitioned to non-terminated state",
-            ));
-        }
     }
     errors
 }
@@ -140,7 +98,8 @@ fn gates(has: &Value, had: &Value, path: &Path) -> Errors {
         Some((n, gate)) => {
             let detail = "only deletion is allowed, but found new scheduling gate ";
             let name = gate["name"].as_str().unwrap_or_default();
-            vec![FieldError::forbidden(&path.index(n), &format!("{detail}'{name}'"))]
+            let path = path.index(n).child("name");
+            vec![FieldError::forbidden(&path, &format!("{detail}'{name}'"))]
         }
         None => Errors::new(),
     }

@@ -1,15 +1,17 @@
 //! Volumes and their sources.
 
-use std::collections::BTreeSet;
+mod projected;
+mod remote;
 
-use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume, VolumeProjection,
-};
+use std::collections::BTreeMap;
 
-use super::env::{FILE_FIELDS, validate_field, validate_resource};
+use k8s_openapi::api::core::v1::{KeyToPath, PodSpec, Volume};
+use serde_json::Value;
+
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
+use crate::strategy::core::persistent_volume_claim;
 
 const HOST_PATH_TYPES: &[&str] = &[
     "",
@@ -22,33 +24,50 @@ const HOST_PATH_TYPES: &[&str] = &[
     "Socket",
 ];
 
-/// Checks all volumes of a pod.
-pub(super) fn validate_all(volumes: &[Volume], path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let mut seen = BTreeSet::new();
+/// Checks all volumes of a pod, or of a template, and returns those that can be mounted. `pod` is the
+/// metadata of the pod.
+pub(super) fn validate_all<'a>(
+    spec: &'a PodSpec,
+    pod: Option<&Value>,
+    path: &Path,
+) -> (BTreeMap<&'a str, &'a Volume>, Errors) {
+    let (mut valid, mut errors) = (BTreeMap::new(), Errors::new());
+    let volumes = spec.volumes.as_deref().unwrap_or_default();
+    let pod_name = pod.and_then(|metadata| metadata["name"].as_str()).unwrap_or_default();
     for (n, volume) in volumes.iter().enumerate() {
         let path = path.index(n);
-        errors.extend(validate_source(volume, &path));
-        if volume.name.is_empty() {
-            errors.push(FieldError::required(&path.child("name"), ""));
-            continue;
+        let (name, at) = (volume.name.as_str(), path.child("name"));
+        let mut wrong = validate_source(volume, pod, pod_name, &path);
+        if name.is_empty() {
+            wrong.push(FieldError::required(&at, ""));
+        } else {
+            wrong.extend(FieldError::invalid_each(&at, name, &names::dns1123_label(name)));
         }
-        let messages = names::dns1123_label(&volume.name);
-        errors.extend(
-            messages
-                .iter()
-                .map(|m| FieldError::invalid(&path.child("name"), volume.name.as_str(), m)),
-        );
-        if !seen.insert(volume.name.as_str()) {
-            errors.push(FieldError::duplicate(&path.child("name"), volume.name.as_str()));
+        if valid.contains_key(name) {
+            wrong.push(FieldError::duplicate(&at, name));
+        }
+        if wrong.is_empty() {
+            valid.insert(name, volume);
+        }
+        errors.extend(wrong);
+        let claim = volume.persistent_volume_claim.as_ref().map(|claim| claim.claim_name.as_str());
+        if let Some(claim) = claim.filter(|_| !pod_name.is_empty())
+            && volumes.iter().any(|made| {
+                made.ephemeral.is_some() && claim == format!("{pod_name}-{}", made.name)
+            })
+        {
+            let path = path.child("persistentVolumeClaim").child("claimName");
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.push(FieldError::invalid(&path, claim, detail));
         }
     }
-    errors
+    (valid, errors)
 }
 
-/// The names of the sources that a volume has, in alphabetical order. The pattern names every field
-/// there is, so that the compiler finds the one that is new.
-fn sources(volume: &Volume) -> Vec<&'static str> {
+/// The sources that a volume has, in the order in which Kubernetes looks for them, as it calls them
+/// when there are several. The pattern names every field there is, so that the compiler finds the one
+/// that is new.
+fn sources(volume: &Volume) -> impl Iterator<Item = &'static str> {
     let Volume {
         name: _,
         aws_elastic_block_store,
@@ -83,108 +102,157 @@ fn sources(volume: &Volume) -> Vec<&'static str> {
         vsphere_volume,
     } = volume;
     let all = [
-        ("awsElasticBlockStore", aws_elastic_block_store.is_some()),
-        ("azureDisk", azure_disk.is_some()),
-        ("azureFile", azure_file.is_some()),
-        ("cephfs", cephfs.is_some()),
-        ("cinder", cinder.is_some()),
-        ("configMap", config_map.is_some()),
-        ("csi", csi.is_some()),
-        ("downwardAPI", downward_api.is_some()),
         ("emptyDir", empty_dir.is_some()),
-        ("ephemeral", ephemeral.is_some()),
+        ("hostPath", host_path.is_some()),
+        ("gitRepo", git_repo.is_some()),
+        ("gcePersistentDisk", gce_persistent_disk.is_some()),
+        ("awsElasticBlockStore", aws_elastic_block_store.is_some()),
+        ("secret", secret.is_some()),
+        ("nfs", nfs.is_some()),
+        ("iscsi", iscsi.is_some()),
+        ("glusterfs", glusterfs.is_some()),
+        ("flocker", flocker.is_some()),
+        ("persistentVolumeClaim", persistent_volume_claim.is_some()),
+        ("rbd", rbd.is_some()),
+        ("cinder", cinder.is_some()),
+        ("cephFS", cephfs.is_some()),
+        ("quobyte", quobyte.is_some()),
+        ("downwardAPI", downward_api.is_some()),
         ("fc", fc.is_some()),
         ("flexVolume", flex_volume.is_some()),
-        ("flocker", flocker.is_some()),
-        ("gcePersistentDisk", gce_persistent_disk.is_some()),
-        ("gitRepo", git_repo.is_some()),
-        ("glusterfs", glusterfs.is_some()),
-        ("hostPath", host_path.is_some()),
-        ("image", image.is_some()),
-        ("iscsi", iscsi.is_some()),
-        ("nfs", nfs.is_some()),
-        ("persistentVolumeClaim", persistent_volume_claim.is_some()),
+        ("configMap", config_map.is_some()),
+        ("azureFile", azure_file.is_some()),
+        ("vsphereVolume", vsphere_volume.is_some()),
         ("photonPersistentDisk", photon_persistent_disk.is_some()),
         ("portworxVolume", portworx_volume.is_some()),
-        ("projected", projected.is_some()),
-        ("quobyte", quobyte.is_some()),
-        ("rbd", rbd.is_some()),
-        ("scaleIO", scale_io.is_some()),
-        ("secret", secret.is_some()),
+        ("azureDisk", azure_disk.is_some()),
         ("storageos", storageos.is_some()),
-        ("vsphereVolume", vsphere_volume.is_some()),
+        ("projected", projected.is_some()),
+        ("scaleIO", scale_io.is_some()),
+        ("csi", csi.is_some()),
+        ("ephemeral", ephemeral.is_some()),
+        ("image", image.is_some()),
     ];
-    all.into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect()
+    all.into_iter().filter(|(_, present)| *present).map(|(name, _)| name)
 }
 
-fn validate_source(volume: &Volume, path: &Path) -> Errors {
+/// Checks that there is one source, and this one; further ones are refused as they are.
+fn validate_source(volume: &Volume, pod: Option<&Value>, pod_name: &str, path: &Path) -> Errors {
+    let mut sources = sources(volume);
+    let Some(source) = sources.next() else {
+        return vec![FieldError::required(path, "must specify a volume type")];
+    };
+    let detail = "may not specify more than 1 volume type";
+    let mut errors: Errors =
+        sources.map(|more| FieldError::forbidden(&path.child(more), detail)).collect();
+    let at = path.child(source);
+    errors.extend(match source {
+        "emptyDir" => empty_dir(volume, &at),
+        "hostPath" => host_path(volume, &at),
+        "secret" | "configMap" => keys(volume, &at),
+        "downwardAPI" | "projected" => projected::validate(volume, &at),
+        "persistentVolumeClaim" => {
+            let claim = volume.persistent_volume_claim.as_ref();
+            let empty = claim.is_some_and(|claim| claim.claim_name.is_empty());
+            let at = at.child("claimName");
+            if empty { vec![FieldError::required(&at, "")] } else { Errors::new() }
+        }
+        "ephemeral" => ephemeral(volume, pod_name, path),
+        "image" => image(volume, pod.is_some(), &at),
+        _ => remote::validate(volume, source, path),
+    });
+    errors
+}
+
+fn empty_dir(volume: &Volume, path: &Path) -> Errors {
+    let limit = volume.empty_dir.as_ref().and_then(|source| source.size_limit.as_ref());
+    let limit = limit.and_then(|limit| Quantity::try_from(limit).ok());
+    if limit.is_some_and(Quantity::is_negative) {
+        let detail = "SizeLimit field must be a valid resource quantity";
+        return vec![FieldError::forbidden(&path.child("sizeLimit"), detail)];
+    }
+    Errors::new()
+}
+
+fn host_path(volume: &Volume, path: &Path) -> Errors {
+    let Some(source) = &volume.host_path else { return Errors::new() };
+    if source.path.is_empty() {
+        return vec![FieldError::required(&path.child("path"), "")];
+    }
+    let mut errors = no_backsteps(&source.path, &path.child("path"));
+    let kind = source.type_.as_deref().unwrap_or_default();
+    if !HOST_PATH_TYPES.contains(&kind) {
+        errors.push(FieldError::not_supported(&path.child("type"), kind, HOST_PATH_TYPES));
+    }
+    errors
+}
+
+/// A Secret or a ConfigMap: its name, and which of its keys become which files.
+fn keys(volume: &Volume, path: &Path) -> Errors {
+    let (field, name, default_mode, keys) = match (&volume.secret, &volume.config_map) {
+        (Some(secret), _) => {
+            let name = secret.secret_name.as_deref().unwrap_or_default();
+            ("secretName", name, secret.default_mode, &secret.items)
+        }
+        (_, Some(map)) => ("name", map.name.as_str(), map.default_mode, &map.items),
+        (None, None) => return Errors::new(),
+    };
     let mut errors = Errors::new();
-    let sources = sources(volume);
-    if sources.is_empty() {
-        errors.push(FieldError::required(path, "must specify a volume type"));
+    if name.is_empty() {
+        errors.push(FieldError::required(&path.child(field), ""));
     }
-    for more in sources.iter().skip(1) {
-        errors.push(FieldError::forbidden(
-            &path.child(more),
-            "may not specify more than 1 volume type",
-        ));
+    errors.extend(mode(default_mode, &path.child("defaultMode")));
+    errors.extend(items(keys.as_deref().unwrap_or_default(), &path.child("items")));
+    errors
+}
+
+/// A claim that is made with the pod, named after both.
+fn ephemeral(volume: &Volume, pod_name: &str, path: &Path) -> Errors {
+    let Some(source) = &volume.ephemeral else { return Errors::new() };
+    let at = path.child("ephemeral").child("volumeClaimTemplate");
+    let mut errors = match &source.volume_claim_template {
+        None => vec![FieldError::required(&at, "")],
+        Some(template) => {
+            let template = serde_json::to_value(template).unwrap_or_default();
+            validate_claim_template(&template, &at)
+        }
+    };
+    if !pod_name.is_empty() && !volume.name.is_empty() {
+        let claim = format!("{pod_name}-{}", volume.name);
+        let shown = crate::field::go_quote(&claim);
+        errors.extend(names::dns1123_subdomain(&claim).iter().map(|why| {
+            let detail = format!("PVC name {shown}: {why}");
+            FieldError::invalid(&path.child("name"), volume.name.as_str(), &detail)
+        }));
     }
-    if let Some(source) = &volume.empty_dir {
-        let limit = source.size_limit.as_ref().and_then(|limit| Quantity::try_from(limit).ok());
-        if limit.is_some_and(Quantity::is_negative) {
-            let path = path.child("emptyDir").child("sizeLimit");
-            errors.push(FieldError::forbidden(
-                &path,
-                "SizeLimit field must be a valid resource quantity",
-            ));
+    errors
+}
+
+/// Of the metadata of such a claim, labels and annotations can be chosen.
+fn validate_claim_template(template: &Value, path: &Path) -> Errors {
+    let (metadata, at) = (&template["metadata"], path.child("metadata"));
+    let mut errors =
+        crate::meta::validate_annotations(&metadata["annotations"], &at.child("annotations"));
+    errors.extend(crate::meta::validate_labels(&metadata["labels"], &at.child("labels")));
+    for (field, value) in metadata.as_object().into_iter().flatten() {
+        let empty = value.as_str() == Some("") || value.as_array().is_some_and(Vec::is_empty);
+        if !matches!(field.as_str(), "annotations" | "labels") && !value.is_null() && !empty {
+            errors.push(FieldError::forbidden(&at.child(field), "cannot be set"));
         }
     }
-    if let Some(source) = &volume.host_path {
-        let path = path.child("hostPath");
-        if source.path.is_empty() {
-            errors.push(FieldError::required(&path.child("path"), ""));
-        } else if source.path.split('/').any(|part| part == "..") {
-            errors.push(FieldError::invalid(
-                &path.child("path"),
-                source.path.as_str(),
-                "must not contain '..'",
-            ));
-        }
-        let kind = source.type_.as_deref().unwrap_or_default();
-        if !HOST_PATH_TYPES.contains(&kind) {
-            errors.push(FieldError::not_supported(&path.child("type"), kind, HOST_PATH_TYPES));
-        }
+    errors.extend(persistent_volume_claim::validate_spec(&template["spec"], &path.child("spec")));
+    errors
+}
+
+/// The files of an image. A template may leave out which, for somebody else to fill in.
+fn image(volume: &Volume, is_pod: bool, path: &Path) -> Errors {
+    let Some(source) = &volume.image else { return Errors::new() };
+    let mut errors = Errors::new();
+    if is_pod && source.reference.as_deref().unwrap_or_default().is_empty() {
+        errors.push(FieldError::required(&path.child("reference"), ""));
     }
-    if let Some(source) = &volume.secret {
-        let path = path.child("secret");
-        if source.secret_name.as_deref().unwrap_or_default().is_empty() {
-            errors.push(FieldError::required(&path.child("secretName"), ""));
-        }
-        errors.extend(mode(source.default_mode, &path.child("defaultMode")));
-        errors.extend(items(source.items.as_deref().unwrap_or_default(), &path.child("items")));
-    }
-    if let Some(source) = &volume.config_map {
-        let path = path.child("configMap");
-        if source.name.is_empty() {
-            errors.push(FieldError::required(&path.child("name"), ""));
-        }
-        errors.extend(mode(source.default_mode, &path.child("defaultMode")));
-        errors.extend(items(source.items.as_deref().unwrap_or_default(), &path.child("items")));
-    }
-    if let Some(source) = &volume.downward_api {
-        let path = path.child("downwardAPI");
-        errors.extend(mode(source.default_mode, &path.child("defaultMode")));
-        errors.extend(downward(source.items.as_deref().unwrap_or_default(), &path));
-    }
-    if let Some(source) = &volume.projected {
-        errors.extend(projected(source, &path.child("projected")));
-    }
-    if let Some(source) = &volume.persistent_volume_claim
-        && source.claim_name.is_empty()
-    {
-        let path = path.child("persistentVolumeClaim").child("claimName");
-        errors.push(FieldError::required(&path, ""));
-    }
+    let (policy, supported) = (source.pull_policy.as_deref(), super::container::PULL_POLICIES);
+    super::container::choice(&mut errors, policy, supported, &path.child("pullPolicy"));
     errors
 }
 
@@ -194,12 +262,9 @@ fn mode(mode: Option<i32>, path: &Path) -> Option<FieldError> {
     Some(FieldError::invalid(path, mode, detail))
 }
 
-/// A relative path that stays where it starts.
-pub(super) fn inside(text: &str, path: &Path) -> Errors {
+/// A path without `..`, which stays below where it starts.
+pub(super) fn no_backsteps(text: &str, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    if text.starts_with('/') {
-        errors.push(FieldError::invalid(path, text, "must be a relative path"));
-    }
     if text.split('/').any(|part| part == "..") {
         errors.push(FieldError::invalid(path, text, "must not contain '..'"));
     }
@@ -209,13 +274,23 @@ pub(super) fn inside(text: &str, path: &Path) -> Errors {
     errors
 }
 
+/// A relative path that stays where it starts.
+pub(super) fn inside(text: &str, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must be a relative path"));
+    }
+    errors.extend(no_backsteps(text, path));
+    errors
+}
+
 /// Like [`inside`]; names beginning with `..` are reserved for atomic updates of the volume.
 fn file_path(text: &str, path: &Path) -> Errors {
     if text.is_empty() {
         return vec![FieldError::required(path, "")];
     }
     let mut errors = inside(text, path);
-    if text.starts_with("..") && !text.starts_with("../") && text != ".." {
+    if text.starts_with("..") && !text.starts_with("../") {
         errors.push(FieldError::invalid(path, text, "must not start with '..'"));
     }
     errors
@@ -230,108 +305,6 @@ fn items(items: &[KeyToPath], path: &Path) -> Errors {
         }
         errors.extend(file_path(&item.path, &path.child("path")));
         errors.extend(mode(item.mode, &path.child("mode")));
-    }
-    errors
-}
-
-fn downward(files: &[DownwardAPIVolumeFile], path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (n, file) in files.iter().enumerate() {
-        let path = path.child("items").index(n);
-        errors.extend(file_path(&file.path, &path.child("path")));
-        errors.extend(mode(file.mode, &path.child("mode")));
-        match (&file.field_ref, &file.resource_field_ref) {
-            (Some(_), Some(_)) => {
-                let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
-                errors.push(FieldError::invalid(&path, "resource", detail));
-            }
-            (None, None) => {
-                errors.push(FieldError::required(
-                    &path,
-                    "one of fieldRef and resourceFieldRef is required",
-                ));
-            }
-            (Some(field), None) => {
-                errors.extend(validate_field(field, FILE_FIELDS, false, &path.child("fieldRef")));
-            }
-            (None, Some(resource)) => {
-                let path = path.child("resourceFieldRef");
-                if resource.container_name.as_deref().unwrap_or_default().is_empty() {
-                    errors.push(FieldError::required(&path.child("containerName"), ""));
-                }
-                errors.extend(validate_resource(resource, &path));
-            }
-        }
-    }
-    errors
-}
-
-/// How many sources are named where one is due. As in [`sources`], the pattern names every field.
-fn given(source: &VolumeProjection) -> usize {
-    let VolumeProjection {
-        cluster_trust_bundle,
-        config_map,
-        downward_api,
-        pod_certificate,
-        secret,
-        service_account_token,
-    } = source;
-    let all = [
-        cluster_trust_bundle.is_some(),
-        config_map.is_some(),
-        downward_api.is_some(),
-        pod_certificate.is_some(),
-        secret.is_some(),
-        service_account_token.is_some(),
-    ];
-    all.into_iter().filter(|given| *given).count()
-}
-
-fn projected(source: &ProjectedVolumeSource, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    errors.extend(mode(source.default_mode, &path.child("defaultMode")));
-    for (n, source) in source.sources.iter().flatten().enumerate() {
-        let path = path.child("sources").index(n);
-        let given = given(source);
-        if given == 0 {
-            errors.push(FieldError::required(&path, "must specify one source"));
-        } else if given > 1 {
-            errors.push(FieldError::forbidden(
-                &path,
-                "may not specify more than 1 volume type per source",
-            ));
-        }
-        if let Some(secret) = &source.secret {
-            let path = path.child("secret");
-            if secret.name.is_empty() {
-                errors.push(FieldError::required(&path.child("name"), ""));
-            }
-            errors.extend(items(secret.items.as_deref().unwrap_or_default(), &path.child("items")));
-        }
-        if let Some(map) = &source.config_map {
-            let path = path.child("configMap");
-            if map.name.is_empty() {
-                errors.push(FieldError::required(&path.child("name"), ""));
-            }
-            errors.extend(items(map.items.as_deref().unwrap_or_default(), &path.child("items")));
-        }
-        if let Some(downward_api) = &source.downward_api {
-            let path = path.child("downwardAPI");
-            errors.extend(downward(downward_api.items.as_deref().unwrap_or_default(), &path));
-        }
-        if let Some(token) = &source.service_account_token {
-            let path = path.child("serviceAccountToken");
-            errors.extend(file_path(&token.path, &path.child("path")));
-            let seconds = token.expiration_seconds.unwrap_or(3600);
-            if !(600..=1 << 32).contains(&seconds) {
-                let detail = if seconds < 600 {
-                    "may not specify a duration less than 10 minutes"
-                } else {
-                    "may not specify a duration larger than 2^32 seconds"
-                };
-                errors.push(FieldError::invalid(&path.child("expirationSeconds"), seconds, detail));
-            }
-        }
     }
     errors
 }

@@ -34,6 +34,15 @@ fn device_classes() {
                 "spec.selectors[0].cel.expression: Too long: may not be more than 10240 bytes",
             ),
             (
+                spec(json!({"selectors": [{"cel": {"expression": "noSuchVar"}}]})),
+                "spec.selectors[0].cel.expression: Invalid value: \"noSuchVar\": compilation failed: \
+                 ERROR: <input>:1:1: undeclared reference to 'noSuchVar' (in container '')",
+            ),
+            (
+                spec(json!({"selectors": [{"cel": {"expression": "device.driver"}}]})),
+                "spec.selectors[0].cel.expression: Invalid value: \"device.driver\": must evaluate to bool",
+            ),
+            (
                 spec(json!({"selectors": many})),
                 "spec.selectors: Too many: 33: must have at most 32 items",
             ),

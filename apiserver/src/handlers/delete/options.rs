@@ -35,7 +35,6 @@ pub(crate) struct DeleteOptions {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Sent {
-    kind: Option<String>,
     grace_period_seconds: Option<i64>,
     preconditions: Option<Preconditions>,
     orphan_dependents: Option<bool>,
@@ -60,12 +59,8 @@ impl DeleteOptions {
         target: &Target,
         request: &mut Request,
     ) -> Result<DeleteOptions, Status> {
-        let body = payload::read_json(request).await?;
-        let sent = if body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&body).map_err(|error| unreadable(&error))?
-        };
+        let body = payload::read_options(request).await?;
+        let sent = if body.is_empty() { Value::Null } else { api::decode::delete_options(&body)? };
         Self::parse(target, &sent)
     }
 
@@ -80,12 +75,11 @@ impl DeleteOptions {
     fn of(query: &Query, sent: &Value) -> Result<DeleteOptions, Status> {
         let sent: Sent = match sent {
             Value::Null => Sent::default(),
-            Value::Object(_) => Sent::deserialize(sent).map_err(|error| unreadable(&error))?,
-            _ => return Err(Status::bad_request("the body of a DELETE must be a DeleteOptions")),
+            Value::Object(_) => Sent::deserialize(sent).map_err(|error| {
+                Status::bad_request(format!("cannot read DeleteOptions: {error}"))
+            })?,
+            _ => return Err(Status::bad_request("DeleteOptions must be an object")),
         };
-        if !matches!(sent.kind.as_deref(), None | Some("" | "DeleteOptions")) {
-            return Err(Status::bad_request("the body of a DELETE must be a DeleteOptions"));
-        }
         let asked = |field: &str| Some(query.get(field).to_owned()).filter(|text| !text.is_empty());
         let policy = sent.propagation_policy.or_else(|| asked("propagationPolicy"));
         let orphan = sent.orphan_dependents.or_else(|| query.flag("orphanDependents"));
@@ -142,11 +136,6 @@ impl DeleteOptions {
         }
         Ok(())
     }
-}
-
-/// 400 for a body that is not what it should be.
-fn unreadable(error: &serde_json::Error) -> Status {
-    Status::bad_request(format!("cannot read DeleteOptions: {error}"))
 }
 
 /// What becomes of dependents, if anything was said about it
@@ -258,7 +247,6 @@ mod tests {
         }
         for (query, sent) in [
             ("", json!([])),
-            ("", json!({"kind": "Pod"})),
             ("", json!({"gracePeriodSeconds": "7"})),
             ("", json!({"dryRun": "All"})),
             ("", json!({"preconditions": {"uid": 7}})),

@@ -102,18 +102,26 @@ impl ListOptions {
 /// # Errors
 /// 400 in Kubernetes' (that is, Go's) words.
 pub(crate) fn parse_version(version: &str) -> Result<Option<Revision>, Status> {
+    read_version(version).map_err(|reason| {
+        let quoted = api::field::go_quote(version);
+        Status::bad_request(format!(
+            "invalid resource version: resourceVersion: Invalid value: {quoted}: {reason}"
+        ))
+    })
+}
+
+/// Reads a resourceVersion; "" is none.
+///
+/// # Errors
+/// The bare reason, in Go's words.
+pub(crate) fn read_version(version: &str) -> Result<Option<Revision>, String> {
     if version.is_empty() {
         return Ok(None);
     }
     // Go takes no sign here; and what no revision can be is out of range.
     let digits = if version.starts_with(['+', '-']) { "" } else { version };
-    digits.parse::<i64>().map(|number| Some(Revision(number))).map_err(|error| {
-        let quoted = api::field::go_quote(version);
-        let detail = no_number("Uint", version, &error);
-        Status::bad_request(format!(
-            "invalid resource version: resourceVersion: Invalid value: {quoted}: {detail}"
-        ))
-    })
+    let number = digits.parse::<i64>().map(|number| Some(Revision(number)));
+    number.map_err(|error| no_number("Uint", version, &error))
 }
 
 /// Checks `resourceVersionMatch`, `sendInitialEvents` and what they may be combined with.

@@ -137,6 +137,11 @@ async fn what_is_published_follows_the_definition() {
 async fn paths_say_what_they_speak_of() {
     let server = TestServer::start().await;
     define(&server, &definition()).await;
+    let (second, third) = shown(&server, "gold.io", "v1", "io.gold.v1.Foo").await;
+    for shown in [second, third] {
+        let fields = &shown["x-kubernetes-selectable-fields"];
+        assert_eq!(fields, &json!([{"fieldPath": "spec.color"}]));
+    }
     let document = server.get("/openapi/v3/apis/gold.io/v1").await.expect(200);
     let path = "/apis/gold.io/v1/namespaces/{namespace}/foos/{name}";
     let get = &document["paths"][path]["get"];

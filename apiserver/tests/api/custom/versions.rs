@@ -28,11 +28,18 @@ async fn old_versions_warn_and_unserved_ones_are_not_there() {
     let mut new = foo("a", json!({}));
     new["apiVersion"] = "gold.io/v1beta1".into();
     let created = server.post(old, &new).await;
-    assert_eq!(warning(&created), "299 - \"gold.io/v1beta1 Foo is deprecated\"");
+    assert_eq!(
+        warning(&created),
+        "299 - \"gold.io/v1beta1 Foo is deprecated; use gold.io/v1 Foo\""
+    );
     created.expect(201);
     for path in [old.to_owned(), format!("{old}/a"), format!("{old}/none")] {
         let read = server.get(&path).await;
-        assert_eq!(warning(&read), "299 - \"gold.io/v1beta1 Foo is deprecated\"", "{path}");
+        assert_eq!(
+            warning(&read),
+            "299 - \"gold.io/v1beta1 Foo is deprecated; use gold.io/v1 Foo\"",
+            "{path}"
+        );
     }
     assert_eq!(warning(&server.get(FOOS).await), "");
     let unserved = with_version("v1beta1", &json!({"served": false}));
@@ -67,7 +74,7 @@ async fn replacing_an_object_needs_its_version() {
     let refused = server.put(&path, &foo("a", json!({"n": 5}))).await.expect(422);
     assert_eq!(
         refused["message"],
-        "Foo.gold.io \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
+        "foos.gold.io \"a\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"
     );
     let mut new = created;
     new["spec"]["n"] = 5.into();
@@ -146,4 +153,52 @@ async fn definitions_are_discovered() {
     );
     assert_eq!(resource["responseKind"], json!({"group": "", "version": "", "kind": "Foo"}));
     server.get(&format!("{DEFINITIONS}/foos.gold.io")).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_version_begins_another_goes_on_with() {
+    let server = TestServer::start().await;
+    define(&server, &with_version("v2", &json!({}))).await;
+    let second = "/apis/gold.io/v2/namespaces/default/foos";
+    for name in ["a", "b", "c"] {
+        server.post(FOOS, &foo(name, json!({}))).await.expect(201);
+    }
+    let mut path = format!("{FOOS}?limit=1");
+    let mut seen = Vec::new();
+    for at in [second, FOOS, second] {
+        let page = server.get(&path).await.expect(200);
+        let item = &page["items"][0];
+        seen.push(format!("{} {}", item["apiVersion"], item["metadata"]["name"]));
+        let next = page["metadata"]["continue"].as_str().unwrap_or_default();
+        path = format!("{at}?limit=1&continue={next}");
+    }
+    assert_eq!(seen, [r#""gold.io/v1" "a""#, r#""gold.io/v2" "b""#, r#""gold.io/v1" "c""#]);
+    // A watch in one version goes on from a list in the other, and tells of writes in both.
+    let from = server.get(FOOS).await.expect(200)["metadata"]["resourceVersion"].clone();
+    let from = from.as_str().expect("a version");
+    let path = format!("{second}?watch=true&resourceVersion={from}");
+    let mut events = Events::open(&server, &path).await;
+    let merge = async |at: &str, manager: &str| {
+        let path = format!("{at}/a?fieldManager={manager}");
+        server.merge(&path, &json!({"spec": {"color": manager}})).await.expect(200)
+    };
+    merge(FOOS, "one").await;
+    let both = merge(second, "two").await;
+    for color in ["one", "two"] {
+        let object = events.next().await.expect("an event")["object"].clone();
+        assert_eq!(
+            (&object["apiVersion"], &object["spec"]["color"]),
+            (&json!("gold.io/v2"), &json!(color))
+        );
+    }
+    // Managers are of the version in which they wrote, whichever shows them.
+    let versions = |object: &Value| -> Vec<String> {
+        let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+        entries.map(|entry| format!("{} {}", entry["manager"], entry["apiVersion"])).collect()
+    };
+    let managers = versions(&both);
+    assert!(managers.contains(&r#""two" "gold.io/v2""#.to_owned()), "{managers:?}");
+    // What the one owned, the other has taken.
+    assert!(!managers.iter().any(|entry| entry.starts_with("\"one\"")), "{managers:?}");
+    assert_eq!(versions(&server.get(&format!("{FOOS}/a")).await.expect(200)), managers);
 }

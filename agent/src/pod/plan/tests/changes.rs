@@ -39,10 +39,8 @@ fn other_resources_are_given_in_place_or_by_a_restart() {
 
 #[test]
 fn ephemeral_containers_run_once_beside_the_others() {
-    let pod = want(
-        RestartPolicy::Always,
-        &[("i", Role::Init), ("a", Role::Main), ("e", Role::Ephemeral)],
-    );
+    let roles = &[("i", Role::Init), ("a", Role::Main), ("e", Role::Ephemeral)];
+    let pod = want(RestartPolicy::Always, roles);
     let waiting = HaveContainer { retry_at: Some(at(9)), ..HaveContainer::default() };
     let stuck = [("i", waiting)];
     check("whatever the others do", &pod, &have(&stuck), 0, &[start("e", 0)], Some(9));
@@ -57,7 +55,7 @@ fn ephemeral_containers_run_once_beside_the_others() {
     check("deleted", &deleted, &ending, 0, &[stop_pod("a", 5), stop_pod("e", 5)], None);
     let alone = have(&[("i", exited(0, 0)), ("a", exited(0, 0)), ("e", runs(0))]);
     check("is waited for", &deleted, &alone, 0, &[stop_pod("e", 5)], None);
-    let never = Want { restart: RestartPolicy::Never, ..pod };
+    let never = want(RestartPolicy::Never, roles);
     check("ends with the pod", &never, &alone, 0, &[stop_pod("e", 30)], None);
 }
 

@@ -225,6 +225,14 @@ fn words_go_together() {
                 r#"x-kubernetes-validations[1].reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired""#,
             ],
         ),
+        (
+            json!({"type": "object", "properties": {"b": {"type": "string"}},
+                "x-kubernetes-validations": [{"rule": "true", "fieldPath": ".b"},
+                    {"rule": "true", "fieldPath": "['b']"}, {"rule": "true", "fieldPath": ".c"}]}),
+            vec![
+                r#"x-kubernetes-validations[2].fieldPath: Invalid value: ".c": fieldPath must be a valid path"#,
+            ],
+        ),
         (json!({"type": "string", "pattern": "("}), vec!["pattern: "]),
     ] {
         let got = of_field(&schema);
@@ -268,6 +276,9 @@ fn beside_a_status_the_root_says_little() {
     let row = resource("apiextensions.k8s.io", "customresourcedefinitions");
     let mut versions = definition()["spec"]["versions"].clone();
     versions[0]["subresources"] = json!({"status": {}});
+    // What is false is not said.
+    versions[0]["schema"]["openAPIV3Schema"]["nullable"] = json!(false);
+    create(row, changed(&definition(), &json!({"spec": {"versions": versions}}))).expect("little");
     versions[0]["schema"]["openAPIV3Schema"]["maxProperties"] = json!(5);
     let refused = create(row, changed(&definition(), &json!({"spec": {"versions": versions}})));
     let message = refused.expect_err("maxProperties").message;

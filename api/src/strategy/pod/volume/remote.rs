@@ -1,0 +1,289 @@
+//! Volumes on other machines, and those of drivers.
+
+use k8s_openapi::api::core::v1::Volume;
+use serde_json::{Value, json};
+
+use super::inside;
+use crate::field::{Errors, FieldError, Path};
+use crate::names;
+
+/// The fields that a source cannot do without.
+const REQUIRED: &[(&str, &[&str])] = &[
+    ("gitRepo", &["repository"]),
+    ("gcePersistentDisk", &["pdName"]),
+    ("awsElasticBlockStore", &["volumeID"]),
+    ("nfs", &["server", "path"]),
+    ("iscsi", &["targetPortal", "iqn"]),
+    ("glusterfs", &["endpoints", "path"]),
+    ("rbd", &["monitors", "image"]),
+    ("cinder", &["volumeID"]),
+    ("cephfs", &["monitors"]),
+    ("quobyte", &["volume"]),
+    ("flexVolume", &["driver"]),
+    ("azureFile", &["secretName", "shareName"]),
+    ("vsphereVolume", &["volumePath"]),
+    ("photonPersistentDisk", &["pdID"]),
+    ("portworxVolume", &["volumeID"]),
+    ("azureDisk", &["diskName", "diskURI"]),
+    ("storageos", &["volumeName"]),
+    ("scaleIO", &["gateway", "system", "volumeName"]),
+    ("csi", &["driver"]),
+];
+
+/// Units of a SCSI target.
+const LUNS: std::ops::RangeInclusive<i64> = 0..=255;
+const CACHING: &[&str] = &["None", "ReadOnly", "ReadWrite"];
+const DISK_KINDS: &[&str] = &["Dedicated", "Managed", "Shared"];
+const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
+
+/// Checks a source by its JSON form; `field` is what it is called in messages. `path` is the volume's.
+pub(super) fn validate(volume: &Volume, field: &str, path: &Path) -> Errors {
+    let value = serde_json::to_value(volume).unwrap_or_default();
+    // Kubernetes names two of them otherwise when it looks inside.
+    let (key, at) = match field {
+        "cephFS" => ("cephfs", path.child("cephfs")),
+        "gcePersistentDisk" => (field, path.child("persistentDisk")),
+        key => (key, path.child(key)),
+    };
+    let source = &value[key];
+    let text = |field: &str| source[field].as_str().unwrap_or_default();
+    let missing = |field: &str| match &source[field] {
+        Value::Array(list) => list.is_empty(),
+        Value::String(text) => text.is_empty(),
+        other => other.is_null(),
+    };
+    let mut errors = Errors::new();
+    let required = REQUIRED.iter().find(|(name, _)| *name == key).map_or(&[][..], |(_, r)| r);
+    for field in required.iter().filter(|field| missing(field)) {
+        errors.push(FieldError::required(&at.child(field), ""));
+    }
+    match key {
+        "gitRepo" => errors.extend(inside(text("directory"), &at.child("directory"))),
+        "gcePersistentDisk" | "awsElasticBlockStore" => {
+            let partition = source["partition"].as_i64().unwrap_or(0);
+            if !(0..=255).contains(&partition) {
+                let detail = "must be between 1 and 255, inclusive";
+                errors.push(FieldError::invalid(&at.child("partition"), partition, detail));
+            }
+        }
+        "nfs" if !text("path").starts_with('/') => {
+            let detail = "must be an absolute path";
+            errors.push(FieldError::invalid(&at.child("path"), text("path"), detail));
+        }
+        "iscsi" => errors.extend(iscsi(source, &volume.name, &at, path)),
+        "flocker" => errors.extend(flocker(source, &at)),
+        "quobyte" => errors.extend(quobyte(source, &at)),
+        "fc" => errors.extend(fibre_channel(source, &at)),
+        "flexVolume" => errors.extend(flex_options(&source["options"], &at.child("options"))),
+        "azureDisk" => errors.extend(azure_disk(source, &at)),
+        "storageos" => {
+            for field in ["volumeName", "volumeNamespace"] {
+                let name = text(field);
+                let messages =
+                    if name.is_empty() { Vec::new() } else { names::dns1123_label(name) };
+                errors.extend(FieldError::invalid_each(&at.child(field), name, &messages));
+            }
+        }
+        "csi" => errors.extend(csi(source, &at)),
+        _ => {}
+    }
+    let secret = &source["secretRef"];
+    if matches!(key, "cinder" | "storageos") && secret.is_object() && secret["name"] == json!("") {
+        errors.push(FieldError::required(&at.child("secretRef").child("name"), ""));
+    }
+    errors
+}
+
+fn is_initiator(text: &str) -> bool {
+    let alnum = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    // `eui.` and `naa.` with a number; `iqn.YYYY-MM.DOMAIN:NAME`.
+    if let Some(rest) = text.strip_prefix("eui") {
+        return rest.len() == 17 && alnum(&rest[1..], 16);
+    }
+    if let Some(rest) = text.strip_prefix("naa") {
+        return rest.len() == 33 && alnum(&rest[1..], 32);
+    }
+    let Some((date, rest)) = text.strip_prefix("iqn.").and_then(|rest| rest.split_once('.')) else {
+        return false;
+    };
+    let digits =
+        |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_digit());
+    let dated = date.split_once('-').is_some_and(|(y, m)| digits(y, 4) && digits(m, 2));
+    let (domain, name) = match rest.split_once(':') {
+        Some((domain, name)) => (domain, Some(name)),
+        None => (rest, None),
+    };
+    let domain_ok = !domain.is_empty()
+        && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
+    let wrong = |c: char| ",;*&$|".contains(c) || c.is_whitespace();
+    dated && domain_ok && name.is_none_or(|name| !name.is_empty() && !name.contains(wrong))
+}
+
+fn initiator(text: &str, path: &Path) -> Option<FieldError> {
+    let detail = if !["iqn", "eui", "naa"].iter().any(|prefix| text.starts_with(prefix)) {
+        "must be valid format starting with iqn, eui, or naa"
+    } else if !text.is_ascii() || !is_initiator(text) {
+        "must be valid format"
+    } else {
+        return None;
+    };
+    Some(FieldError::invalid(path, text, detail))
+}
+
+fn iscsi(source: &Value, name: &str, path: &Path, volume: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let text = |field: &str| source[field].as_str().unwrap_or_default();
+    if !text("iqn").is_empty() {
+        errors.extend(initiator(text("iqn"), &path.child("iqn")));
+    }
+    let lun = source["lun"].as_i64().unwrap_or(0);
+    if !LUNS.contains(&lun) {
+        let detail = "must be between 0 and 255, inclusive";
+        errors.push(FieldError::invalid(&path.child("lun"), lun, detail));
+    }
+    let chap = ["chapAuthDiscovery", "chapAuthSession"].iter().any(|field| source[*field] == true);
+    if chap && source["secretRef"].is_null() {
+        errors.push(FieldError::required(&path.child("secretRef"), ""));
+    }
+    if let Some(own) = source["initiatorName"].as_str() {
+        errors.extend(initiator(own, &path.child("initiatorname")));
+        if name.len() + 1 + text("targetPortal").len() > 64 {
+            let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+            errors.push(FieldError::invalid(&volume.child("name"), name, detail));
+        }
+    }
+    errors
+}
+
+fn flocker(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let text = |field: &str| source[field].as_str().unwrap_or_default();
+    match (text("datasetName").is_empty(), text("datasetUUID").is_empty()) {
+        (true, true) => {
+            let detail = "one of datasetName and datasetUUID is required";
+            errors.push(FieldError::required(path, detail));
+        }
+        (false, false) => {
+            let detail = "datasetName and datasetUUID can not be specified simultaneously";
+            errors.push(FieldError::invalid(path, "resource", detail));
+        }
+        _ => {}
+    }
+    if text("datasetName").contains('/') {
+        let at = path.child("datasetName");
+        errors.push(FieldError::invalid(&at, text("datasetName"), "must not contain '/'"));
+    }
+    errors
+}
+
+fn quobyte(source: &Value, path: &Path) -> Errors {
+    let registry = source["registry"].as_str().unwrap_or_default();
+    if registry.is_empty() {
+        return vec![FieldError::required(&path.child("registry"), PAIRS)];
+    }
+    if source["tenant"].as_str().is_some_and(|tenant| tenant.len() > 64) {
+        let detail = "must be a UUID and may not exceed a length of 64 characters";
+        return vec![FieldError::required(&path.child("tenant"), detail)];
+    }
+    let pair = |pair: &&str| match pair.rsplit_once(':') {
+        Some((host, _)) => !host.contains(':') || (host.starts_with('[') && host.ends_with(']')),
+        None => false,
+    };
+    let wrong = registry.split(',').filter(|text| !pair(text));
+    wrong.map(|_| FieldError::invalid(&path.child("registry"), registry, PAIRS)).collect()
+}
+
+fn fibre_channel(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let list = |field: &str| source[field].as_array().filter(|list| !list.is_empty());
+    let at = path.child("targetWWNs");
+    match (list("targetWWNs"), list("wwids")) {
+        (None, None) => {
+            let detail = "must specify either targetWWNs or wwids, but not both";
+            errors.push(FieldError::required(&at, detail));
+        }
+        (Some(names), Some(_)) => {
+            let detail = "targetWWNs and wwids can not be specified simultaneously";
+            errors.push(FieldError::invalid(&at, json!(names), detail));
+        }
+        _ => {}
+    }
+    if list("targetWWNs").is_some() {
+        match source["lun"].as_i64() {
+            None => {
+                let detail = "lun is required if targetWWNs is specified";
+                errors.push(FieldError::required(&path.child("lun"), detail));
+            }
+            Some(lun) if !LUNS.contains(&lun) => {
+                let detail = "must be between 0 and 255, inclusive";
+                errors.push(FieldError::invalid(&path.child("lun"), lun, detail));
+            }
+            Some(_) => {}
+        }
+    }
+    errors
+}
+
+/// Options are the user's own, not Kubernetes'.
+fn flex_options(options: &Value, path: &Path) -> Errors {
+    let reserved = |key: &str| {
+        let namespace = key.split('/').next().unwrap_or(key).to_lowercase();
+        let namespace = format!(".{namespace}");
+        namespace.ends_with(".kubernetes.io") || namespace.ends_with(".k8s.io")
+    };
+    let keys = options.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+    let detail = "kubernetes.io and k8s.io namespaces are reserved";
+    let reserved = keys.filter(|key| reserved(key));
+    reserved.map(|key| FieldError::invalid(&path.key(key), key, detail)).collect()
+}
+
+fn azure_disk(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (field, supported) in [("cachingMode", CACHING), ("kind", DISK_KINDS)] {
+        if let Some(given) = source[field].as_str().filter(|given| !supported.contains(given)) {
+            errors.push(FieldError::not_supported(&path.child(field), given, supported));
+        }
+    }
+    let (uri, at) = (source["diskURI"].as_str().unwrap_or_default(), path.child("diskURI"));
+    let (start, form) = match source["kind"].as_str() {
+        Some("Managed") => (
+            "/subscriptions/",
+            "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",
+        ),
+        Some(_) => (
+            "https://",
+            "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd",
+        ),
+        None => return errors,
+    };
+    if !uri.starts_with(start) {
+        errors.push(FieldError::not_supported(&at, uri, &[form]));
+    }
+    errors
+}
+
+fn csi(source: &Value, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let (driver, at) = (source["driver"].as_str().unwrap_or_default(), path.child("driver"));
+    if driver.len() > 63 {
+        errors.push(FieldError::too_long(&at, 63));
+    }
+    if !driver.is_empty() {
+        let messages = names::dns1123_subdomain(&driver.to_lowercase());
+        errors.extend(FieldError::invalid_each(&at, driver, &messages));
+    }
+    match source["nodePublishSecretRef"]["name"].as_str() {
+        Some("") => {
+            let at = path.child("nodePublishSecretRef").child("name");
+            errors.push(FieldError::required(&at, ""));
+        }
+        Some(name) => {
+            let messages = names::dns1123_subdomain(name);
+            errors.extend(FieldError::invalid_each(&path.child("name"), name, &messages));
+        }
+        None => {}
+    }
+    errors
+}
