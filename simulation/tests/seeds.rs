@@ -9,8 +9,8 @@ use std::thread;
 
 use simulation::simulate;
 
-/// A minute or two of a debug build on two cores.
-const SEEDS: u64 = 500;
+/// About a minute of a debug build on two cores.
+const SEEDS: u64 = 300;
 /// How much of a history is told when a law is broken.
 const TOLD: usize = 120;
 
