@@ -48,6 +48,7 @@ use k8s_openapi::api::resource::v1::{Device as ApiDevice, DeviceAttribute};
 
 use crate::quantity::Quantity;
 use eval::Evaluation;
+pub(crate) use lex::RESERVED;
 use syntax::Expr;
 use value::{Key, Map, Value};
 

@@ -29,7 +29,7 @@ const SIGNS: [&str; 26] = [
 ];
 
 /// Names that mean something else, or will.
-const RESERVED: [&str; 17] = [
+pub(crate) const RESERVED: [&str; 17] = [
     "as",
     "break",
     "const",

@@ -123,8 +123,8 @@ explain pod.spec.containers => ContainerPort
 explain deployment --recursive => progressDeadlineSeconds
 explain deployment.spec.strategy => How old pods are replaced by new ones.
 explain widgets !> the server doesn't have a resource type "widgets"
-top pod !> error: Metrics API not available
-top node !> error: Metrics API not available
+top pod =>
+top node => MEMORY(bytes)
 auth can-i create pods => yes
 auth can-i --list => *.*
 auth whoami => system:masters

@@ -7,34 +7,13 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{list, text};
+use crate::cel::RESERVED;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
 const MAX_CONDITIONS: usize = 64;
-/// Words that cannot name a variable in an expression.
-const RESERVED: &[&str] = &[
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+/// Words that cannot name a variable in an expression, besides those that CEL keeps to itself.
+const LITERALS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// Checks `matchConditions`.
 pub(super) fn validate(of: &Value, path: &Path) -> Errors {
@@ -85,5 +64,6 @@ fn is_identifier(name: &str) -> bool {
     let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
     name.starts_with(starts)
         && name.chars().all(|c| starts(c) || c.is_ascii_digit())
+        && !LITERALS.contains(&name)
         && !RESERVED.contains(&name)
 }

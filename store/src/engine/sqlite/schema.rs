@@ -12,13 +12,15 @@ const LAYOUT: i64 = 2;
 
 /// Values come last in their rows: SQLite puts what does not fit a page into
 /// overflow pages, and a scan for keys does not have to read those.
-const TABLES: &str = "
+const OBJECTS: &str = "
 CREATE TABLE objects (
     key TEXT NOT NULL PRIMARY KEY,
     create_revision INTEGER NOT NULL,
     mod_revision INTEGER NOT NULL,
     value BLOB
 ) STRICT;
+";
+const REST: &str = "
 CREATE TABLE log (
     revision INTEGER NOT NULL PRIMARY KEY,
     kind INTEGER NOT NULL,
@@ -35,14 +37,8 @@ INSERT INTO compaction VALUES (1, 0);
 ";
 
 /// From layout 1, whose only difference is that `objects.value` was NOT NULL.
-const FROM_1: &str = "
-ALTER TABLE objects RENAME TO objects_1;
-CREATE TABLE objects (
-    key TEXT NOT NULL PRIMARY KEY,
-    create_revision INTEGER NOT NULL,
-    mod_revision INTEGER NOT NULL,
-    value BLOB
-) STRICT;
+const PUT_ASIDE: &str = "ALTER TABLE objects RENAME TO objects_1";
+const TAKE_OVER: &str = "
 INSERT INTO objects SELECT key, create_revision, mod_revision, value FROM objects_1;
 DROP TABLE objects_1;
 ";
@@ -63,14 +59,14 @@ pub(super) fn prepare(connection: &mut Connection, subject: &str) -> Result<Revi
         return Err(OpenError::Layout { subject: subject.to_owned(), found, known: LAYOUT });
     }
     let change = match found {
-        0 => Some(("create the tables", TABLES)),
-        1 => Some(("bring the tables to the present layout", FROM_1)),
+        0 => Some(("create the tables", &[OBJECTS, REST][..])),
+        1 => Some(("bring the tables to the present layout", &[PUT_ASIDE, OBJECTS, TAKE_OVER])),
         _ => None,
     };
     if let Some((operation, statements)) = change {
         let apply = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            transaction.execute_batch(statements)?;
+            statements.iter().try_for_each(|text| transaction.execute_batch(text))?;
             transaction.pragma_update(None, "user_version", LAYOUT)?;
             transaction.commit()
         };
@@ -90,8 +86,9 @@ mod tests {
     #[test]
     fn a_file_of_the_first_layout_is_read_and_written_on() {
         let mut db = Connection::open_in_memory().expect("a database");
-        let first = TABLES.replacen("value BLOB\n", "value BLOB NOT NULL\n", 1);
-        db.execute_batch(&first).expect("tables");
+        let first = OBJECTS.replace("value BLOB\n", "value BLOB NOT NULL\n");
+        db.execute_batch(&first).expect("a table");
+        db.execute_batch(REST).expect("tables");
         db.execute_batch(
             "PRAGMA user_version = 1;
              UPDATE counter SET revision = 2;
