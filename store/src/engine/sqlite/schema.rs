@@ -58,8 +58,8 @@ pub(super) fn prepare(connection: &mut Connection, subject: &str) -> Result<Revi
     if found > LAYOUT {
         return Err(OpenError::Layout { subject: subject.to_owned(), found, known: LAYOUT });
     }
-    let change = match found {
-        0 => Some(("create the tables", &[OBJECTS, REST][..])),
+    let change: Option<(&str, &[&str])> = match found {
+        0 => Some(("create the tables", &[OBJECTS, REST])),
         1 => Some(("bring the tables to the present layout", &[PUT_ASIDE, OBJECTS, TAKE_OVER])),
         _ => None,
     };
