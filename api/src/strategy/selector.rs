@@ -26,15 +26,8 @@ pub(crate) fn validate_label_selector(selector: Option<&LabelSelector>, path: &P
         let path = path.child("matchExpressions").index(n);
         let at = path.child("values");
         let values = requirement.values.as_deref().unwrap_or_default();
+        errors.extend(validate_values(&requirement.operator, values, &at));
         match requirement.operator.as_str() {
-            "In" | "NotIn" if values.is_empty() => {
-                let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.push(FieldError::required(&at, detail));
-            }
-            "Exists" | "DoesNotExist" if !values.is_empty() => {
-                let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.push(FieldError::forbidden(&at, detail));
-            }
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
                 let detail = "not a valid selector operator";
@@ -51,6 +44,26 @@ pub(crate) fn validate_label_selector(selector: Option<&LabelSelector>, path: &P
         }
     }
     errors
+}
+
+/// Checks that there are values where the operator of a requirement on labels needs some, and none where
+/// it takes none.
+pub(crate) fn validate_values(
+    operator: &str,
+    values: &[String],
+    path: &Path,
+) -> Option<FieldError> {
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            Some(FieldError::required(path, detail))
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            Some(FieldError::forbidden(path, detail))
+        }
+        _ => None,
+    }
 }
 
 /// Checks a LabelSelector in its JSON form; null is absent.

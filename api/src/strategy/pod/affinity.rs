@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use super::label_keys;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
-use crate::strategy::selector::validate_label_selector;
+use crate::strategy::selector::{validate_label_selector, validate_values};
 
 const NO_OPERATOR: &str = "not a valid selector operator";
 const WEIGHT: &str = "must be in the range 1-100";
@@ -88,15 +88,8 @@ fn node_term(term: &NodeSelectorTerm, required: bool, path: &Path) -> Errors {
 fn label_requirement(requirement: &NodeSelectorRequirement, required: bool, path: &Path) -> Errors {
     let mut errors = Errors::new();
     let (values, at) = (requirement.values.as_deref().unwrap_or_default(), path.child("values"));
+    errors.extend(validate_values(&requirement.operator, values, &at));
     match requirement.operator.as_str() {
-        "In" | "NotIn" if values.is_empty() => {
-            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-            errors.push(FieldError::required(&at, detail));
-        }
-        "Exists" | "DoesNotExist" if !values.is_empty() => {
-            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            errors.push(FieldError::forbidden(&at, detail));
-        }
         "Gt" | "Lt" if values.len() != 1 => {
             let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
             errors.push(FieldError::required(&at, detail));
