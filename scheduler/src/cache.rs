@@ -67,6 +67,13 @@ impl Cache {
         self.by_name.get(name).map(|at| &self.nodes[*at])
     }
 
+    /// The labels of a node; none where it is not known.
+    #[must_use]
+    pub fn labels_of(&self, node: &str) -> BTreeMap<String, String> {
+        let offer = self.node(node).and_then(|node| node.offer.as_ref());
+        offer.map(|offer| offer.labels.clone()).unwrap_or_default()
+    }
+
     /// Where a node is in [`Cache::nodes`].
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {

@@ -231,8 +231,7 @@ impl Reserve for DynamicResources {
         if pod.demands.resource_claims.is_empty() {
             return Ok(());
         }
-        let labels = cache.node(node).and_then(|node| node.offer.as_ref()).map(|o| &o.labels);
-        let labels = labels.cloned().unwrap_or_default();
+        let labels = cache.labels_of(node);
         let devices = cache.devices();
         let claims = claims(pod, devices).map_err(Rejection::unresolvable)?;
         let solutions = State::of(&claims, devices).find(&Place { name: node, labels: &labels })?;

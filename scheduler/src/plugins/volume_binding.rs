@@ -95,8 +95,7 @@ impl Reserve for VolumeBinding {
         if pod.claims.is_empty() {
             return Ok(());
         }
-        let labels = cache.node(node).and_then(|node| node.offer.as_ref()).map(|o| &o.labels);
-        let labels = labels.cloned().unwrap_or_default();
+        let labels = cache.labels_of(node);
         let sorted = claims(pod, cache.volumes()).map_err(Rejection::unresolvable)?;
         let plan = find(&sorted, node, &labels, cache.volumes()).map_err(rejected)?;
         if !plan.is_empty() {
