@@ -1,13 +1,13 @@
 //! From the bytes of a request to a clean object of a kind.
 //!
-//! Three passes: [`duplicates`](self) parses the JSON and notes keys that occur twice, the kind is
+//! Three passes: [`parse`](self) reads the JSON and notes keys that occur twice, the kind is
 //! checked against the resource, and [`shape`](self) walks the kind's [`crate::schema`], noting
 //! unknown fields and refusing mistyped ones. What comes out has the JSON types that the strategies
 //! and all components rely on: nothing a client can send makes a typed view fail later.
 
 mod at;
-mod duplicates;
 mod go_types;
+mod parse;
 mod refused;
 mod shape;
 mod syntax;
@@ -21,6 +21,7 @@ use crate::protobuf::{self, envelope};
 use crate::resources::Resource;
 use crate::status::Status;
 
+use parse::Parsed;
 use refused::{KIND_STRUCT, NO_KIND, Refused, unrecognized as refuse_body};
 
 /// A decoded object and what was odd about its text.
@@ -62,15 +63,15 @@ impl Decoded {
 /// for another kind than that of a custom resource.
 pub fn decode(resource: &Resource, body: &[u8]) -> Result<Decoded, Status> {
     let refused = |refused: Refused| refused.status(&resource.kind, body);
-    let (value, duplicates) = parse(body).map_err(refused)?;
+    let parsed = parse(body).map_err(refused)?;
     if resource.is_custom() {
         let refuse = |problem: &str| refuse_body(&resource.kind, problem, body);
-        type_meta::check_sent(resource, &value, body, refuse)?;
+        type_meta::check_sent(resource, &parsed.value, body, refuse)?;
     }
     let (schema, api_version) = (&resource.schema_type, resource.api_version());
-    let decoded = check_as(schema, &api_version, &resource.kind, value);
+    let decoded = check_as(schema, &api_version, &resource.kind, parsed.value);
     let decoded = decoded.and_then(|decoded| clean(resource, decoded)).map_err(refused)?;
-    Ok(with_duplicates(decoded, &duplicates))
+    finish(decoded, &parsed.twice, parsed.deep).map_err(refused)
 }
 
 /// Decodes a body that is no object of the table, such as `Scale`, `Eviction` or `Binding`:
@@ -103,34 +104,59 @@ pub fn unrecognized(kind: &str, reason: &str, body: &[u8]) -> Status {
 }
 
 fn read(schema_type: &str, api_version: &str, kind: &str, body: &[u8]) -> Result<Decoded, Refused> {
-    let (value, duplicates) = parse(body)?;
-    let decoded = check_as(schema_type, api_version, kind, value)?;
-    Ok(with_duplicates(decoded, &duplicates))
+    let parsed = parse(body)?;
+    let decoded = check_as(schema_type, api_version, kind, parsed.value)?;
+    finish(decoded, &parsed.twice, parsed.deep)
 }
 
-/// The JSON of a body and the paths of the keys that occur twice in it.
-fn parse(body: &[u8]) -> Result<(Value, Vec<String>), Refused> {
-    duplicates::parse(body).map_err(|error| Refused::Unrecognized(format!("{NO_KIND}{error}")))
+fn parse(body: &[u8]) -> Result<Parsed, Refused> {
+    parse::parse(body).map_err(|error| Refused::Unrecognized(format!("{NO_KIND}{error}")))
 }
 
-fn with_duplicates(mut decoded: Decoded, paths: &[String]) -> Decoded {
-    let told = paths.iter().map(|path| format!("duplicate field {}", go_quote(path)));
+/// Tells of the keys that occur twice, and refuses what is nested too deeply. `deep`: whether the
+/// text is; what of it has no field has been dropped by now.
+fn finish(mut decoded: Decoded, twice: &[String], deep: bool) -> Result<Decoded, Refused> {
+    if deep && parse::depth(&decoded.object) > parse::DEEPEST {
+        let text = |field: &str| decoded.object[field].as_str().unwrap_or_default().to_owned();
+        let (kind, version, detail) = (text("kind"), text("apiVersion"), too_deep());
+        return Err(Refused::Unfit { kind, version, detail });
+    }
+    let told = twice.iter().map(|path| format!("duplicate field {}", go_quote(path)));
     decoded.problems.extend(told);
-    decoded
+    Ok(decoded)
 }
 
-/// The JSON of a body in protobuf, to be decoded like any other.
+fn too_deep() -> String {
+    format!("exceeded max depth: at most {} lists and objects inside of each other", parse::DEEPEST)
+}
+
+/// Checks that an object which did not come by [`decode`] is not nested more deeply than others are.
+///
+/// # Errors
+/// That it is, and how deep it may be.
+pub fn check_depth(object: &Value) -> Result<(), String> {
+    if parse::depth(object) > parse::DEEPEST { Err(too_deep()) } else { Ok(()) }
+}
+
+/// Whether a value at a place so many fields deep stays within what is kept.
+pub(crate) fn fits_below(fields: usize, value: &Value) -> bool {
+    fields + parse::depth(value) <= parse::DEEPEST
+}
+
+/// The JSON of a body in protobuf, to be decoded like any other. `wanted`: version and kind of a body
+/// that does not say what it is.
 ///
 /// # Errors
 /// 400 with Kubernetes' words for a malformed body, and for a kind that has no protobuf form.
-pub fn from_protobuf(body: &[u8]) -> Result<Value, Status> {
+pub fn from_protobuf(body: &[u8], wanted: (&str, &str)) -> Result<Value, Status> {
     let envelope = envelope::open(body).map_err(|error| {
         Status::bad_request(format!(
             "the object provided is unrecognized: {error} ({})",
             refused::excerpt(body)
         ))
     })?;
-    protobuf::read(body).map_err(|error| {
+    let envelope = envelope.or_of(wanted);
+    protobuf::read_message(&envelope).map_err(|error| {
         let detail = match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -142,9 +168,10 @@ pub fn from_protobuf(body: &[u8]) -> Result<Value, Status> {
 /// The value of a JSON text.
 ///
 /// # Errors
-/// Why it is none, in Go's words.
+/// Why it is none, in Go's words, or that it is nested too deeply.
 pub fn json(body: &[u8]) -> Result<Value, String> {
-    duplicates::parse(body).map(|(value, _)| value)
+    let parsed = parse::parse(body)?;
+    if parsed.deep { Err(too_deep()) } else { Ok(parsed.value) }
 }
 
 /// The paths of keys that occur twice in one object of a JSON text, such as
@@ -153,7 +180,7 @@ pub fn json(body: &[u8]) -> Result<Value, String> {
 /// # Errors
 /// Why the text is no JSON, or that there are more such keys than anybody needs to know.
 pub(crate) fn duplicate_keys(body: &[u8]) -> Result<Vec<String>, String> {
-    duplicates::parse(body).map(|(_, paths)| paths)
+    parse::parse(body).map(|parsed| parsed.twice)
 }
 
 /// Cleans the metadata at `path` of an object whose other fields have no built-in type.

@@ -25,6 +25,7 @@ pub mod decode;
 pub mod discovery;
 pub mod duration;
 pub mod field;
+mod go_regexp;
 pub mod lifecycle;
 pub mod meta;
 pub mod names;

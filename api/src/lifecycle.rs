@@ -139,22 +139,29 @@ fn refuse(
     Err(Status::invalid(&resource.group_kind(), name, errors))
 }
 
-fn check_namespace(object: &mut Value, namespace: Option<&str>) -> Result<(), Status> {
-    let given = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    match namespace {
-        Some(namespace) if given.is_empty() => {
-            object["metadata"]["namespace"] = namespace.into();
-            Ok(())
-        }
-        Some(namespace) if given == namespace => Ok(()),
-        None if given.is_empty() => {
-            meta::remove(&mut object["metadata"], "namespace");
-            Ok(())
-        }
-        _ => Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        )),
+/// Puts an object into the namespace of the request. `None`: the resource has none, and what the
+/// object says of one is nothing.
+///
+/// # Errors
+/// 400 for an object that says it is in another.
+pub fn check_namespace(object: &mut Value, namespace: Option<&str>) -> Result<(), Status> {
+    meta::ensure(object);
+    let metadata = &mut object["metadata"];
+    let Some(namespace) = namespace else {
+        meta::remove(metadata, "namespace");
+        return Ok(());
+    };
+    let given = metadata["namespace"].as_str().unwrap_or_default();
+    if given == namespace {
+        return Ok(());
     }
+    if !given.is_empty() {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    metadata["namespace"] = namespace.into();
+    Ok(())
 }
 
 fn prepare_metadata(resource: &Resource, new: &mut Value, old: &Value) -> Result<(), Status> {
@@ -182,10 +189,18 @@ fn prepare_metadata(resource: &Resource, new: &mut Value, old: &Value) -> Result
             copy(metadata, had, field);
         }
     }
-    for field in ["generation", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"] {
-        if field != "generateName" || metadata.get(field).is_none() {
+    for field in ["generation", "generateName"] {
+        if field == "generation" || metadata.get(field).is_none() {
             copy(metadata, had, field);
         }
+    }
+    // When a deletion is due stays as it is; that one is due nobody says but by deleting, which is
+    // for the validation to tell.
+    if had["deletionTimestamp"].is_string() {
+        copy(metadata, had, "deletionTimestamp");
+    }
+    if metadata["deletionGracePeriodSeconds"].is_null() {
+        copy(metadata, had, "deletionGracePeriodSeconds");
     }
     meta::remove(metadata, "selfLink");
     Ok(())

@@ -90,7 +90,7 @@ pub fn validate(object: &Value, namespaced: bool, rule: NameRule) -> Errors {
 pub fn validate_update(new: &Value, old: &Value) -> Errors {
     let mut errors = Errors::new();
     let (new, old, path) = (&new["metadata"], &old["metadata"], Path::new("metadata"));
-    for field in ["uid", "creationTimestamp"] {
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         if new[field] != old[field] {
             let value = new[field].clone();
             errors.push(FieldError::invalid(&path.child(field), value, "field is immutable"));

@@ -57,7 +57,7 @@ pub enum PatchError {
         /// What was sent.
         got: usize,
     },
-    /// A strategic merge patch misuses a directive.
+    /// A patch cannot be used as it is: it says nothing at all, or misuses a directive.
     #[error("{0}")]
     Directive(String),
     /// A list of a strategic merge patch is ordered differently than `$setElementOrder` says.

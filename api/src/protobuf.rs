@@ -25,7 +25,7 @@ pub mod envelope;
 mod layout;
 pub(crate) mod wire;
 
-pub use body::{read, schema_type, write};
+pub use body::{read, read_message, schema_type, write};
 pub use decode::decode;
 pub use encode::encode;
 

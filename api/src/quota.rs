@@ -7,6 +7,7 @@ mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::quantity::{Format, Quantity};
@@ -21,6 +22,10 @@ pub type Amounts = BTreeMap<String, Quantity>;
 const PLAIN: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
 /// What quotas also call by its short name.
 const COMPUTE: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// The names of devices of a class end so.
+pub const DEVICES: &str = ".deviceclass.resource.k8s.io/devices";
+/// A claim gets at most so many devices; one that wants all of them may cost as much.
+const MOST_DEVICES: i64 = 32;
 /// What containers must say they need if a quota limits it.
 const DEMANDED: [&str; 2] = ["cpu", "memory"];
 
@@ -90,6 +95,9 @@ pub fn pod_amounts(pod: &Value, which: &str) -> Amounts {
 pub fn usage(resource: &GroupResource, object: &Value) -> Amounts {
     let one = Quantity::from_value(1, Format::DecimalSi);
     let mut usage = Amounts::from([(format!("count/{resource}"), one)]);
+    if resource.group == "resource.k8s.io" && resource.resource == "resourceclaims" {
+        add(&mut usage, &devices(object));
+    }
     if !resource.group.is_empty() {
         return usage;
     }
@@ -101,6 +109,53 @@ pub fn usage(resource: &GroupResource, object: &Value) -> Amounts {
         _ => {}
     }
     usage
+}
+
+/// [`usage`] at a time: a pod whose grace is over and that is held by something else costs its count
+/// alone, like one that has ended.
+pub fn usage_at(resource: &GroupResource, object: &Value, now: Timestamp) -> Amounts {
+    let mut usage = usage(resource, object);
+    if costs_until(resource, object).is_some_and(|end| now > end) {
+        usage.retain(|name, _| name.starts_with("count/"));
+    }
+    usage
+}
+
+/// Until when a pod that is being deleted costs what it asks for: once more its grace after the end
+/// of it. None for other objects.
+pub fn costs_until(resource: &GroupResource, object: &Value) -> Option<Timestamp> {
+    if !resource.group.is_empty() || resource.resource != "pods" {
+        return None;
+    }
+    let metadata = &object["metadata"];
+    let end: Timestamp = metadata["deletionTimestamp"].as_str()?.parse().ok()?;
+    let grace = metadata["deletionGracePeriodSeconds"].as_i64()?;
+    end.checked_add(SignedDuration::from_secs(grace)).ok()
+}
+
+/// What a ResourceClaim may take of each device class: of alternatives the most.
+/// Source: k8s.io/kubernetes/pkg/quota/v1/evaluator/core (resource_claims).
+fn devices(claim: &Value) -> Amounts {
+    let of = |request: &Value| {
+        let count = match request["allocationMode"].as_str() {
+            Some("ExactCount") => request["count"].as_i64().unwrap_or(0),
+            Some("All") => MOST_DEVICES,
+            _ => 0,
+        };
+        let class = request["deviceClassName"].as_str().unwrap_or_default();
+        (format!("{class}{DEVICES}"), Quantity::from_value(count, Format::DecimalSi))
+    };
+    let mut sum = Amounts::new();
+    for request in claim["spec"]["devices"]["requests"].as_array().into_iter().flatten() {
+        let mut most = Amounts::new();
+        if let Some(alternatives) = request["firstAvailable"].as_array() {
+            alternatives.iter().for_each(|one| raise(&mut most, &Amounts::from([of(one)])));
+        } else if request["exactly"].is_object() {
+            most.extend([of(&request["exactly"])]);
+        }
+        add(&mut sum, &most);
+    }
+    sum
 }
 
 fn pod(pod: &Value) -> Amounts {

@@ -5,6 +5,7 @@
 //! typed views that validation uses (`k8s_openapi` structs) always parse.
 //! [`crate::lifecycle`] calls these methods in Kubernetes' order; nobody else needs to.
 
+mod address;
 pub(crate) mod admissionregistration;
 pub(crate) mod apiextensions;
 pub(crate) mod apiregistration;
@@ -44,6 +45,8 @@ pub(crate) mod service;
 pub(crate) mod service_account;
 pub(crate) mod storage;
 mod template;
+mod volume_source;
+mod warnings;
 
 use std::fmt::Debug;
 
@@ -55,6 +58,7 @@ use crate::field::Errors;
 use crate::names::NameRule;
 
 pub use authentication::{default_token_request, validate_token_request};
+pub use endpoints::loopback_addresses;
 pub use scale::{scale_of, validate_scale, with_scale};
 
 /// Defaulting, preparation and validation of one kind. Object-safe, without state or IO.
@@ -182,8 +186,9 @@ pub trait Strategy: Debug + Send + Sync {
         None
     }
 
-    /// Why an object has no Scale to show; `None` if it has one.
-    fn scale_lacks(&self, _object: &Value) -> Option<String> {
+    /// The field (`.spec.replicas`) without which an object has no Scale to show; `None` if it has
+    /// one.
+    fn scale_lacks(&self, _object: &Value) -> Option<&str> {
         None
     }
 
@@ -197,7 +202,7 @@ pub trait Strategy: Debug + Send + Sync {
         with_scale(object, scale)
     }
 
-    /// Warnings worth a `Warning` header although the object is accepted.
+    /// Warnings worth a `Warning` header although the object, new or changed, is accepted.
     fn warnings(&self, _object: &Value) -> Vec<String> {
         Vec::new()
     }
@@ -205,6 +210,17 @@ pub trait Strategy: Debug + Send + Sync {
     /// Warnings about what a write changed; `old` is null for a new object.
     fn warnings_of_change(&self, _new: &Value, _old: &Value) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Warnings about a status that was written through `/status`.
+    fn warnings_of_status(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Why the object of this name stays when somebody asks for its deletion; `None`: it may go. A
+    /// deletion of the whole collection does not ask.
+    fn refuses_deletion(&self, _name: &str) -> Option<&'static str> {
+        None
     }
 
     /// Seconds that a deleted object stays, with a deletionTimestamp, until somebody confirms its
@@ -227,21 +243,26 @@ pub trait Strategy: Debug + Send + Sync {
 
 /// Takes status and metadata from `new` and everything else from `old`.
 pub(crate) fn keep_all_but_status(new: &mut Value, old: &Value) {
-    let mut kept = old.clone();
-    keep_field(&mut kept, new, "status");
-    keep_field(&mut kept, new, "metadata");
-    *new = kept;
+    restore_all_but(new, old, &["status", "metadata"]);
 }
 
 /// Takes only the status from `new`, the version it is based on, and who owns its fields by now;
 /// even the rest of the metadata stays.
 pub(crate) fn keep_all_but_status_alone(new: &mut Value, old: &Value) {
-    let mut kept = old.clone();
-    keep_field(&mut kept, new, "status");
-    for field in ["resourceVersion", "managedFields"] {
-        keep_field(&mut kept["metadata"], &new["metadata"], field);
+    restore_all_but(new, old, &["status", "metadata"]);
+    restore_all_but(&mut new["metadata"], &old["metadata"], &["resourceVersion", "managedFields"]);
+}
+
+/// Puts all of `old` back into `new` except some fields. What has not changed, which is most of it
+/// in most writes, is not copied.
+fn restore_all_but(new: &mut Value, old: &Value, changing: &[&str]) {
+    let (Some(map), Some(kept)) = (new.as_object_mut(), old.as_object()) else { return };
+    map.retain(|field, _| changing.contains(&field.as_str()) || kept.contains_key(field));
+    for (field, value) in kept.iter().filter(|(field, _)| !changing.contains(&field.as_str())) {
+        if map.get(field) != Some(value) {
+            map.insert(field.clone(), value.clone());
+        }
     }
-    *new = kept;
 }
 
 /// Puts `old`'s value of a top-level field into `new` (or removes it from `new`).

@@ -85,6 +85,9 @@ pub(crate) async fn create(
     let row = &target.resource;
     let admitted = match (&*row.group, &*row.plural) {
         ("", "pods") => return pod(context, target, object).await,
+        ("", "endpoints") | ("discovery.k8s.io", "endpointslices") => {
+            return endpoints(context, target, object, &Value::Null);
+        }
         ("", "persistentvolumeclaims") => {
             views.storage.now().complete(object);
             views.limits.now().check_claim(&target.namespace, object)
@@ -154,6 +157,20 @@ pub(crate) fn add_topology(context: &Context, node: &str, object: &mut Value) {
     }
 }
 
+/// Refuses addresses of the loopback interface, but for a cluster whose pods have no others.
+fn endpoints(context: &Context, target: &Target, new: &Value, old: &Value) -> Result<(), Status> {
+    let unchanged = ["subsets", "endpoints"].iter().all(|field| new[field] == old[field]);
+    if unchanged || context.allocators.are_on_loopback() {
+        return Ok(());
+    }
+    let errors = api::strategy::loopback_addresses(new);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let name = new["metadata"]["name"].as_str().unwrap_or(&target.name);
+    Err(Status::invalid(&target.resource.group_kind(), name, &errors))
+}
+
 /// Looks at what a user changes; cheap for what no plugin cares about.
 ///
 /// # Errors
@@ -175,6 +192,9 @@ pub(crate) fn change(
         {
             let resized = views.storage.now().resize(new, old);
             resized.and_then(|()| views.limits.now().check_claim(&target.namespace, new))
+        }
+        ("", "endpoints", Part::Main) | ("discovery.k8s.io", "endpointslices", Part::Main) => {
+            return endpoints(context, target, new, old);
         }
         ("", "pods", Part::Subresource("resize")) => {
             views.limits.now().check_pod(&target.namespace, new)

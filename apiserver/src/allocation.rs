@@ -107,7 +107,6 @@ impl Allocators {
         if !is_service(target) {
             return Ok(Allocated::default());
         }
-        wanted::carry_over(new, old);
         let mut allocated = Allocated::default();
         match self.fill(target, new, old, dry_run, &mut allocated).await {
             Ok(()) => Ok(allocated),
@@ -172,22 +171,49 @@ impl Allocators {
             if had.ports.contains(&Some(number)) || allocated.holds(&key) {
                 continue;
             }
-            let path = Path::new("spec").child("ports").index(index).child("nodePort");
-            let in_range = u16::try_from(number).is_ok_and(|number| self.ports.contains(&number));
-            if !in_range {
-                let detail = format!(
-                    "provided port is not in the valid range. The range of valid ports is {}-{}",
-                    self.ports.start(),
-                    self.ports.end()
-                );
-                return Err(invalid(path, number.into(), &detail));
+            if let Some(problem) = self.take_port(number, &claim, allocated).await? {
+                let path = Path::new("spec").child("ports").index(index).child("nodePort");
+                return Err(invalid(path, number.into(), &problem));
             }
-            if !claim.take(&key, allocated).await? {
-                return Err(invalid(path, number.into(), "provided port is already allocated"));
+        }
+        match wants.health_check {
+            Some(0) => wants.health_check = Some(self.any_port(&claim, allocated).await?),
+            Some(number) if had.health_check != Some(number) => {
+                if let Some(problem) = self.take_port(number, &claim, allocated).await? {
+                    // To Kubernetes this is an error that it does not classify.
+                    return Err(Status::unclassified(format!(
+                        "failed to allocate requested HealthCheck NodePort {number}: {problem}"
+                    )));
+                }
             }
+            _ => {}
         }
         wants.put(new);
         Ok(())
+    }
+
+    /// Claims a port that a client has chosen. Why it cannot be had, if it cannot.
+    async fn take_port(
+        &self,
+        number: i64,
+        claim: &Claimant<'_>,
+        allocated: &mut Allocated,
+    ) -> Result<Option<String>, Status> {
+        let in_range = u16::try_from(number).is_ok_and(|number| self.ports.contains(&number));
+        if !in_range {
+            return Ok(Some(format!(
+                "provided port is not in the valid range. The range of valid ports is {}-{}",
+                self.ports.start(),
+                self.ports.end()
+            )));
+        }
+        let taken = claim.take(&format!("{PORTS}{number}"), allocated).await?;
+        Ok((!taken).then(|| "provided port is already allocated".to_owned()))
+    }
+
+    /// Whether the Services, and so the pods, of this cluster are on the loopback interface.
+    pub(crate) fn are_on_loopback(&self) -> bool {
+        self.cidr.network().is_loopback()
     }
 
     async fn any_address(

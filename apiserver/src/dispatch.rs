@@ -224,13 +224,19 @@ async fn route(
     let long = verb == "watch" || info::is_relayed(&named);
     let asked = labels::Asked::new(request, &named, verb, &query);
     match find(context, named, query)? {
-        Some((_, subresource))
-            if request.parts.method == Method::HEAD && subresource != "proxy" =>
+        Some((target, subresource))
+            if request.parts.method == Method::HEAD
+                && subresource != "proxy"
+                && !target.resource.is_custom() =>
         {
-            // Kubernetes knows HEAD only where it asks somebody else.
+            // Kubernetes knows HEAD only where it asks somebody else, and of what definitions serve.
             Err(Status::method_not_allowed())
         }
         Some((target, subresource)) => {
+            if request.parts.method == Method::HEAD && target.resource.is_custom() {
+                // The body is left out in the end.
+                request.parts.method = Method::GET;
+            }
             let accept = request.header(header::ACCEPT);
             let accepted = negotiate::accepted(accept, target.has_protobuf());
             let row = target.resource.clone();
@@ -342,13 +348,14 @@ async fn resource(context: &Context, target: Target, request: &mut Request) -> H
         _ => return Err(Status::method_not_allowed()),
     };
     if !target.resource.allows(verb) {
-        // Definitions allow everything while they are not being deleted.
-        let terminating = target.resource.is_custom() && verb == Verb::Create;
-        return Err(if terminating {
-            Status::definition_terminating(&target.resource.group_resource())
-        } else {
-            Status::method_not_allowed()
-        });
+        // While a definition is being deleted, fewer verbs are shown than served: nothing new is
+        // created, and that is all.
+        if !target.resource.is_custom() {
+            return Err(Status::method_not_allowed());
+        }
+        if verb == Verb::Create {
+            return Err(Status::definition_terminating(&target.resource.group_resource()));
+        }
     }
     if matches!(verb, Verb::Create | Verb::Update) {
         let content_type = request.header(header::CONTENT_TYPE);

@@ -1,5 +1,7 @@
 //! Answers, and the one place where an error becomes a `Status`.
 
+use std::collections::HashSet;
+
 use api::status::Status;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -95,12 +97,15 @@ pub(crate) fn refusal(status: &Status) -> Answer {
 const WARNINGS: usize = 4096;
 const LONG_WARNING: usize = 256;
 
-/// Adds a `Warning` header per warning: `299 - "unknown field \"spec.x\""`.
+/// Adds a `Warning` header per warning: `299 - "unknown field \"spec.x\""`. What is said twice is told
+/// once.
 pub(crate) fn with_warnings(mut response: Answer, warnings: &[String]) -> Answer {
-    let total: usize = warnings.iter().map(|warning| warning.chars().count()).sum();
+    let mut seen = HashSet::new();
+    let once: Vec<_> = warnings.iter().filter(|warning| seen.insert(*warning)).collect();
+    let total: usize = once.iter().map(|warning| warning.chars().count()).sum();
     let each = if total > WARNINGS { LONG_WARNING } else { usize::MAX };
     let mut left = WARNINGS;
-    for warning in warnings {
+    for warning in once {
         let shown: String = warning.chars().take(each).collect();
         let Some(rest) = left.checked_sub(shown.chars().count()) else { break };
         left = rest;
@@ -211,9 +216,11 @@ mod tests {
         let shown = warned(&few);
         assert_eq!(shown[0], "299 - \"unknown field \\\"spec.é\\\"\"");
         assert!(shown[1].len() > 300);
-        let many = vec!["x".repeat(1 << 20); 100];
+        let many: Vec<_> = (0..100).map(|n| format!("{n}{}", "x".repeat(1 << 20))).collect();
         let shown = warned(&many);
         assert_eq!(shown.len(), 16);
         assert!(shown.iter().all(|warning| warning.len() < 300));
+        let again: Vec<_> = few.iter().chain(&few).cloned().collect();
+        assert_eq!(warned(&again), warned(&few));
     }
 }

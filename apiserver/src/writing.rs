@@ -25,7 +25,7 @@ use crate::handlers::fresh;
 use crate::response::{self, Answer, Handled, json_bytes, with_warnings};
 
 pub(crate) use part::{Part, Write};
-pub(crate) use problems::{judge, judge_kind, told, warnings, warnings_of_new};
+pub(crate) use problems::{dedup_owners, judge, judge_kind, told, warnings};
 
 /// For how long an update without a resourceVersion is tried again after somebody else's. Each
 /// round somebody gets through, so this ends; the bound is for a client that has long gone.
@@ -58,14 +58,14 @@ impl Current {
 pub(crate) struct Written {
     /// The object as it is now.
     pub(crate) bytes: Bytes,
-    /// What there is to say about the change.
-    warnings: Vec<String>,
+    /// What there is to say about it.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Written {
-    /// The object as an answer.
-    pub(crate) fn answer(self, code: StatusCode, warnings: &[String]) -> Answer {
-        with_warnings(json_bytes(code, self.bytes), &[warnings, &self.warnings].concat())
+    /// The object as an answer; `problems` are those of the body.
+    pub(crate) fn answer(self, code: StatusCode, problems: &[String]) -> Answer {
+        with_warnings(json_bytes(code, self.bytes), &[problems, &self.warnings].concat())
     }
 
     fn new(bytes: Bytes) -> Written {
@@ -132,7 +132,7 @@ pub(crate) async fn change(
         check_version(target, write.part(), &new, &current)?;
         write.track(&target.resource, &current.object, &mut new);
         prepare(target, write.part(), &mut new, &current.object)?;
-        let warnings = target.resource.strategy.warnings_of_change(&new, &current.object);
+        let warnings = warnings(&target.resource, write.part(), &new, &current.object);
         if costs {
             quota::charge(context, target, &new, &current.object, dry_run).await?;
             // Another round costs no more.
@@ -318,9 +318,17 @@ fn is_empty(list: &Value) -> bool {
     list.as_array().is_none_or(Vec::is_empty)
 }
 
-/// An answer for a write, as handlers end.
-pub(crate) fn answered(written: Written, code: StatusCode, warnings: &[String]) -> Handled {
-    Ok(written.answer(code, warnings))
+/// The answer to a write, as handlers end. What is odd about the body (`problems`) is told whatever came
+/// of it.
+pub(crate) fn answered(
+    outcome: Result<Written, Status>,
+    code: StatusCode,
+    problems: &[String],
+) -> Handled {
+    Ok(match outcome {
+        Ok(written) => written.answer(code, problems),
+        Err(status) => with_warnings(response::refusal(&status), problems),
+    })
 }
 
 #[cfg(test)]

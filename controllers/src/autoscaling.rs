@@ -5,6 +5,7 @@
 //! | [`metrics`] | reads metrics from the APIs that serve them |
 //! | [`replicas`] | pure: from samples and a target to a number of pods |
 //! | [`behavior`] | pure: how far to go there now |
+//! | [`selectors`] | pure: who else scales these pods |
 //! | [`status`] | pure: conditions and current metrics |
 //!
 //! Every 15 seconds the largest number that any metric asks for is taken, limited, and written to the
@@ -18,6 +19,7 @@ mod evaluate;
 mod metrics;
 mod quantity;
 mod replicas;
+mod selectors;
 mod status;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ use parking_lot::Mutex;
 
 use self::behavior::History;
 use self::evaluate::Evaluation;
+use self::selectors::Selectors;
 use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Informer, Key};
 use crate::queue::WorkQueue;
@@ -63,6 +66,8 @@ pub(crate) struct Autoscaling {
     autoscalers: Cache<HorizontalPodAutoscaler>,
     pods: Cache<Pod>,
     history: Arc<Mutex<HashMap<Key, History>>>,
+    /// Which pods each autoscaler scales, as it last saw.
+    selectors: Arc<Mutex<Selectors>>,
     written: Arc<Written>,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
@@ -89,6 +94,7 @@ impl Autoscaling {
             autoscalers: autoscalers.cache(),
             pods: pods.cache(),
             history: Arc::default(),
+            selectors: Arc::default(),
             written: Arc::default(),
             recorder: recorder.named(NAME),
             queue: Arc::new(WorkQueue::new()),
@@ -99,6 +105,7 @@ impl Autoscaling {
             let key = Key::of(&**object);
             if now.is_none() {
                 watching.history.lock().remove(&key);
+                watching.selectors.lock().remove(&key);
                 watching.written.forget(&key);
             }
             // Its own writes of the status are no reason to look again.
@@ -232,14 +239,13 @@ impl Autoscaling {
     ) -> Option<(i32, String)> {
         let current = status.current_replicas.unwrap_or(0);
         let scale = target.scale.status.as_ref();
-        let selector = scale.and_then(|status| status.selector.as_deref()).unwrap_or_default();
-        let selector = match LabelSelector::parse(selector) {
-            Ok(found) if !selector.is_empty() => found,
+        let text = scale.and_then(|status| status.selector.as_deref()).unwrap_or_default();
+        let selector = match LabelSelector::parse(text) {
+            Ok(found) if !text.is_empty() => found,
             Ok(_) => {
                 let message = "the HPA target's scale is missing a selector";
                 status::set(status, now, "ScalingActive", false, "InvalidSelector", message);
-                let why = "selector is required".to_owned();
-                self.recorder.warning(Subject::of(autoscaler), "SelectorRequired", why);
+                self.tell_unusable(autoscaler, "SelectorRequired", "selector is required");
                 return None;
             }
             Err(error) => {
@@ -247,12 +253,27 @@ impl Autoscaling {
                     "couldn't convert selector into a corresponding internal selector object: {error}"
                 );
                 status::set(status, now, "ScalingActive", false, "InvalidSelector", &why);
-                self.recorder.warning(Subject::of(autoscaler), "InvalidSelector", why);
+                self.tell_unusable(autoscaler, "InvalidSelector", &why);
                 return None;
             }
         };
         let mut pods = self.pods.in_namespace(&key.namespace);
         pods.retain(|pod| selector.matches(pod.labels()));
+        let others = {
+            let mut selectors = self.selectors.lock();
+            selectors.insert(key.clone(), selector.clone());
+            selectors::scaling(&selectors, &key.namespace, &pods)
+        };
+        if others.len() > 1 {
+            let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+            let why = format!(
+                "pods by selector {text} are controlled by multiple HPAs: [{}]",
+                others.join(" ")
+            );
+            status::set(status, now, "ScalingActive", false, "AmbiguousSelector", &why);
+            self.tell_unusable(autoscaler, "AmbiguousSelector", &why);
+            return None;
+        }
         let metrics = metrics::Metrics { client: &self.client, namespace: &key.namespace };
         let evaluation = Evaluation {
             spec: &autoscaler.spec,
@@ -293,6 +314,13 @@ impl Autoscaling {
             "All metrics below target".to_owned()
         };
         Some((limited.replicas, reason))
+    }
+
+    /// Tells why the pods to scale cannot be known, and that nothing is computed therefore.
+    fn tell_unusable(&self, autoscaler: &HorizontalPodAutoscaler, reason: &'static str, why: &str) {
+        for reason in [reason, "FailedComputeMetricsReplicas"] {
+            self.recorder.warning(Subject::of(autoscaler), reason, why.to_owned());
+        }
     }
 
     async fn write_status(

@@ -2,9 +2,12 @@
 //!
 //! Events are for people: they are written by one task behind a bounded queue, the latest dropped
 //! when it is full, so that they never slow down a reconcile. A repeated event (same pod, same
-//! reason, same message) becomes a higher `count` on the first, as kubectl shows it (`x3 over 2m`).
+//! reason, same message) becomes a higher `count` on the first, as kubectl shows it (`x3 over 2m`), many
+//! similar ones become one, and a controller that has too much to say about an object is cut short: see
+//! [`correlate`].
 
-use std::collections::{HashMap, VecDeque};
+mod correlate;
+
 use std::time::Duration;
 
 use client::Clock;
@@ -18,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use self::correlate::{Correlated, Correlator};
+
 const QUEUE: usize = 4096;
-/// How many written events are remembered to count repetitions on.
-const REMEMBERED: usize = 4096;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What an event is about.
@@ -96,18 +99,20 @@ impl Recorder {
 }
 
 async fn write(client: Client, clock: Clock, mut occurrences: mpsc::Receiver<Occurrence>) {
-    let mut written: HashMap<Occurrence, (String, i32)> = HashMap::new();
-    let mut order = VecDeque::new();
+    let mut correlator = Correlator::default();
     while let Some(occurrence) = occurrences.recv().await {
-        let api: Api<Event> = Api::namespaced(client.clone(), occurrence.namespace());
         let now = clock.now();
-        if let Some((name, count)) = written.get_mut(&occurrence) {
-            *count += 1;
-            let patch = json!({"count": *count, "lastTimestamp": Time(now)});
-            let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
-            match tokio::time::timeout(DEADLINE, api.patch(name, &params, &patch)).await {
+        let Some(correlated) = correlator.correlate(occurrence, now) else { continue };
+        let api: Api<Event> = Api::namespaced(client.clone(), correlated.occurrence.namespace());
+        if correlated.count > 1 {
+            let Correlated { occurrence, count, .. } = &correlated;
+            let patch = json!({"count": count, "lastTimestamp": Time(now),
+                "message": occurrence.message});
+            let (name, params, patch) =
+                (correlated.name(), PatchParams::default(), Patch::Merge(patch));
+            match tokio::time::timeout(DEADLINE, api.patch(&name, &params, &patch)).await {
                 Ok(Ok(_)) => continue,
-                // The event has expired meanwhile: write it anew.
+                // The event has expired meanwhile, or was never written: write it now.
                 Ok(Err(kube::Error::Api(status))) if status.is_not_found() => {}
                 outcome => {
                     debug!(?outcome, "event not counted");
@@ -115,19 +120,9 @@ async fn write(client: Client, clock: Clock, mut occurrences: mpsc::Receiver<Occ
                 }
             }
         }
-        let event = occurrence.event(now);
-        let name = event.metadata.name.clone().unwrap_or_default();
+        let event = correlated.event(now);
         match tokio::time::timeout(DEADLINE, api.create(&PostParams::default(), &event)).await {
-            Ok(Ok(_)) => {
-                if written.insert(occurrence.clone(), (name, 1)).is_none() {
-                    order.push_back(occurrence);
-                }
-                if order.len() > REMEMBERED
-                    && let Some(oldest) = order.pop_front()
-                {
-                    written.remove(&oldest);
-                }
-            }
+            Ok(Ok(_)) => {}
             outcome => debug!(?outcome, "event not written"),
         }
     }
@@ -137,15 +132,22 @@ impl Occurrence {
     fn namespace(&self) -> &str {
         if self.subject.namespace.is_empty() { "default" } else { &self.subject.namespace }
     }
+}
+
+impl Correlated {
+    /// The name that client-go gives: the object's, and the time in hexadecimal.
+    fn name(&self) -> String {
+        format!("{}.{:x}", self.occurrence.subject.name, self.first.as_nanosecond())
+    }
 
     fn event(&self, now: Timestamp) -> Event {
-        let subject = &self.subject;
+        let occurrence = &self.occurrence;
+        let subject = &occurrence.subject;
         let namespace = Some(subject.namespace.clone()).filter(|n| !n.is_empty());
         Event {
             metadata: ObjectMeta {
-                // The name client-go gives: the object's, and the time in hexadecimal.
-                name: Some(format!("{}.{:x}", subject.name, now.as_nanosecond())),
-                namespace: Some(self.namespace().to_owned()),
+                name: Some(self.name()),
+                namespace: Some(occurrence.namespace().to_owned()),
                 ..ObjectMeta::default()
             },
             involved_object: ObjectReference {
@@ -156,14 +158,17 @@ impl Occurrence {
                 uid: Some(subject.uid.clone()),
                 ..ObjectReference::default()
             },
-            reason: Some(self.reason.to_owned()),
-            message: Some(self.message.clone()),
-            type_: Some(if self.warning { "Warning" } else { "Normal" }.to_owned()),
-            source: Some(EventSource { component: Some(self.component.to_owned()), host: None }),
-            reporting_component: Some(self.component.to_owned()),
-            first_timestamp: Some(Time(now)),
+            reason: Some(occurrence.reason.to_owned()),
+            message: Some(occurrence.message.clone()),
+            type_: Some(if occurrence.warning { "Warning" } else { "Normal" }.to_owned()),
+            source: Some(EventSource {
+                component: Some(occurrence.component.to_owned()),
+                host: None,
+            }),
+            reporting_component: Some(occurrence.component.to_owned()),
+            first_timestamp: Some(Time(self.first)),
             last_timestamp: Some(Time(now)),
-            count: Some(1),
+            count: Some(self.count),
             ..Event::default()
         }
     }

@@ -6,6 +6,9 @@
 //! dependents; one deleted with *orphan* carries `orphan` and goes after its dependents were told to
 //! forget it.
 //!
+//! A reference holds only in the dependent's own namespace, and at cluster scope: an owner elsewhere,
+//! or one that has another kind or name than the reference says, counts as absent.
+//!
 //! The graph only suggests; before anything is deleted, the object and those of its owners that the
 //! graph does not know are read from the API server, and the deletion is conditional on the state
 //! that was read. [`plan`] makes the decision.
@@ -22,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::resources::{self, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{GroupVersionKind, PartialObjectMeta};
 use kube::{Client, ResourceExt};
@@ -34,6 +38,7 @@ use tracing::{debug, info};
 use self::custom::Kinds;
 use self::graph::{Graph, Identity, Uid};
 use self::plan::{Ownership, Verdict};
+use crate::events::{Recorder, Subject};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, request, unless_gone};
 
@@ -73,6 +78,7 @@ type Listener = Arc<dyn Fn(&Resource, &str) + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Garbage {
     client: Client,
+    recorder: Recorder,
     listeners: Vec<Listener>,
     graph: Arc<Mutex<Graph>>,
     kinds: Arc<Kinds>,
@@ -80,9 +86,15 @@ pub(crate) struct Garbage {
 }
 
 impl Garbage {
-    pub(crate) fn new(client: Client) -> Self {
-        let (graph, kinds) = (Arc::default(), Arc::default());
-        Self { client, listeners: Vec::new(), graph, kinds, queue: Arc::new(WorkQueue::new()) }
+    pub(crate) fn new(client: Client, recorder: &Recorder) -> Self {
+        Self {
+            client,
+            recorder: recorder.named(NAME),
+            listeners: Vec::new(),
+            graph: Arc::default(),
+            kinds: Arc::default(),
+            queue: Arc::new(WorkQueue::new()),
+        }
     }
 
     /// Adds a listener: these watches see every object of every kind but events. To be called
@@ -133,6 +145,9 @@ impl Garbage {
         };
         let mut owners = Vec::new();
         for reference in live.owner_references() {
+            if self.graph.lock().is_elsewhere(&Uid(reference.uid.clone()), uid) {
+                self.tell_elsewhere(&identity, reference);
+            }
             let state = self.owner_state(&identity, reference).await?;
             owners.push((reference.clone(), state));
         }
@@ -163,6 +178,25 @@ impl Garbage {
             }
         }
         Ok(Next::OnChange)
+    }
+
+    /// Tells that the owner is in another namespace, where nothing can own this dependent.
+    fn tell_elsewhere(&self, dependent: &Identity, reference: &OwnerReference) {
+        let namespace = &dependent.namespace;
+        let OwnerReference { api_version, kind, name, uid, .. } = reference;
+        // Not the owner's namespace: the one where the reference looks for it.
+        let message = format!(
+            "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] \
+             does not exist in namespace {namespace:?}"
+        );
+        let subject = Subject {
+            api_version: dependent.resource.api_version(),
+            kind: dependent.resource.kind.to_string(),
+            namespace: namespace.clone(),
+            name: dependent.name.clone(),
+            uid: dependent.uid.0.clone(),
+        };
+        self.recorder.warning(subject, "OwnerRefInvalidNamespace", message);
     }
 
     async fn foreground(&self, uid: &Uid) -> Result<Next, ReconcileError> {
@@ -222,7 +256,7 @@ impl Garbage {
     async fn owner_state(
         &self,
         dependent: &Identity,
-        reference: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference,
+        reference: &OwnerReference,
     ) -> Result<Ownership, ReconcileError> {
         let uid = Uid(reference.uid.clone());
         let (api_version, kind) = (&reference.api_version, &reference.kind);
@@ -232,11 +266,11 @@ impl Garbage {
         let known = resource_of(api_version, kind).or_else(|| self.kinds.find(api_version, kind));
         let Some(resource) = known else {
             // A kind this server does not have: nothing can be known about the owner.
-            return Ok(Ownership::Solid);
+            return Ok(Ownership::Unknown);
         };
         if resource.namespaced() && dependent.namespace.is_empty() {
             debug!(object = %dependent, owner = reference.name, "owner in a namespace of its own");
-            return Ok(Ownership::Solid);
+            return Ok(Ownership::Unknown);
         }
         let namespace =
             if resource.namespaced() { dependent.namespace.clone() } else { String::new() };

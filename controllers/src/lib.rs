@@ -36,6 +36,7 @@
 //! | [`node_ipam`] | nodes have ranges of pod addresses |
 //! | [`certificates`] | certificate requests are approved, signed and cleared away |
 //! | [`token_cleaner`] | bootstrap tokens go when their time is over |
+//! | [`bootstrap_signer`] | what nodes that join read first is signed with each bootstrap token |
 //! | [`service_account`] | every namespace has the account `default`; Secrets of tokens have one |
 //! | [`root_ca`] | every namespace has the cluster's CA certificate |
 //! | [`cluster_role_aggregation`] | `admin`, `edit` and `view` have the rules of the roles they collect |
@@ -43,7 +44,7 @@
 //! | [`local_path`] | claims of the default class get a folder of their node |
 //! | [`ephemeral_volume`] | pods with `ephemeral` volumes have the claims for them |
 //! | [`resource_claim`] | pods have the ResourceClaims of their templates, and devices nobody uses are free |
-//! | [`protection`] | deleted claims and volumes go when nobody uses them |
+//! | [`protection`] | deleted claims, volumes and attributes classes go when nobody uses them |
 //! | [`pod_gc`] | pods nobody else will remove are removed |
 //!
 //! Called by `wctl` with a client of the identity `system:kube-controller-manager`.
@@ -74,11 +75,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 mod autoscaling;
+mod bootstrap_signer;
 mod certificates;
 mod cluster_role_aggregation;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod disrupted;
 mod disruption;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
@@ -121,6 +124,7 @@ use informer::Informer;
 pub use local_path::{LocalPath, default_storage_class};
 use namespace::Namespaces;
 pub use node_ipam::NodeRanges;
+pub use node_lifecycle::EvictionRates;
 use node_lifecycle::NodeLifecycle;
 use pod_gc::PodGc;
 use protection::{ClaimProtection, VolumeProtection};
@@ -142,6 +146,11 @@ pub struct Config {
     /// How long a node may be silent (no Lease renewal, no heartbeat) before it counts as gone.
     /// Default: 40 seconds, as in Kubernetes.
     pub node_grace: Duration,
+    /// How fast nodes that are not ready lose their pods. Default: as in Kubernetes.
+    pub eviction_rates: EvictionRates,
+    /// For how long a node that pods are bound to must have been missing until they are removed.
+    /// Default: 40 seconds, as in Kubernetes.
+    pub node_quarantine: Duration,
     /// Finished pods beyond this number are deleted, oldest first; 0 keeps all. Default: 12,500, as
     /// in Kubernetes.
     pub finished_pods: usize,
@@ -165,6 +174,8 @@ impl Default for Config {
         Self {
             root_ca: None,
             node_grace: Duration::from_secs(40),
+            eviction_rates: EvictionRates::default(),
+            node_quarantine: Duration::from_secs(40),
             finished_pods: 12_500,
             local_path: None,
             signing: None,
@@ -310,18 +321,20 @@ async fn start(
             slices: &mut slices,
             endpoints: &mut endpoints,
         },
+        &recorder,
     );
     let namespace_deletion = Namespaces::new(client.clone(), clock, &mut namespaces);
     let lifecycle = NodeLifecycle::new(
         client.clone(),
         clock,
-        config.node_grace,
+        (config.node_grace, config.eviction_rates),
         &mut nodes,
         &mut leases,
         &mut pods,
         &recorder,
     );
-    let pod_gc = PodGc::new(client.clone(), config.finished_pods, &mut pods, &mut nodes);
+    let limits = (config.finished_pods, config.node_quarantine);
+    let pod_gc = PodGc::new(client.clone(), clock, limits, &mut pods, &mut nodes);
     let service_accounts = ServiceAccounts::new(client.clone(), &mut namespaces, &mut accounts);
     let ca = config.root_ca.as_deref();
     let account_tokens = Tokens::new(client.clone(), ca, &mut secrets, &mut accounts);
@@ -332,7 +345,7 @@ async fn start(
     let aggregation = ClusterRoleAggregation::new(client.clone(), &mut roles);
     let claim_protection = ClaimProtection::new(client.clone(), &mut claims, &mut pods);
     let volume_protection = VolumeProtection::new(client.clone(), &mut volumes);
-    let mut garbage = Garbage::new(client.clone());
+    let mut garbage = Garbage::new(client.clone(), &recorder);
     let mut more = Start::new(client, clock, &recorder, tracker, stop, config.workers);
     more.batch(&mut pods);
     more.quotas(&mut garbage);

@@ -7,13 +7,22 @@
 //! `tolerationSeconds` are over. Pods on a node that is not ready are marked not ready, so that no
 //! Service sends them traffic.
 //!
-//! Everything is undone when the node is heard from again, except evictions.
+//! Nodes get the taints that evict one after the other, and none while no node of the cluster is ready:
+//! see [`zones`]. Everything is undone when the node is heard from again, except evictions.
+//!
+//! | file | what |
+//! |---|---|
+//! | `plan.rs` | a node's conditions and taints |
+//! | `zones.rs` | how many nodes may be emptied |
+//! | `eviction.rs`, `taint_eviction.rs` | which pods have to go, and their end |
 //!
 //! Source: <https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller> and
 //! <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>.
 
 mod eviction;
 mod plan;
+mod taint_eviction;
+mod zones;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,15 +33,17 @@ use client::Clock;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::eviction::Eviction;
 pub(crate) use self::eviction::tolerates;
-use self::plan::Signs;
+use self::plan::{Execution, Signs};
+use self::taint_eviction::TaintEviction;
+pub use self::zones::EvictionRates;
+use self::zones::{Admission, Shift, Zones};
 use crate::events::{Recorder, Subject};
 use crate::informer::{Cache, Index, Informer, Key};
 use crate::queue::WorkQueue;
@@ -54,6 +65,8 @@ pub(crate) struct NodeLifecycle {
     pods: Index<Pod>,
     grace: Duration,
     heard: Arc<Mutex<HashMap<String, (Signs, Instant)>>>,
+    zones: Arc<Mutex<Zones>>,
+    eviction: TaintEviction,
     recorder: Recorder,
     queue: Arc<WorkQueue<Key>>,
 }
@@ -63,13 +76,15 @@ impl NodeLifecycle {
     pub(crate) fn new(
         client: Client,
         clock: Clock,
-        grace: Duration,
+        (grace, rates): (Duration, EvictionRates),
         nodes: &mut Informer<Node>,
         leases: &mut Informer<Lease>,
         pods: &mut Informer<Pod>,
         recorder: &Recorder,
     ) -> Self {
+        let recorder = recorder.named(NAME);
         let this = Self {
+            eviction: TaintEviction::new(client.clone(), clock, &recorder),
             client,
             clock,
             nodes: nodes.cache(),
@@ -80,16 +95,12 @@ impl NodeLifecycle {
             }),
             grace,
             heard: Arc::default(),
-            recorder: recorder.named(NAME),
+            zones: Arc::new(Mutex::new(Zones::new(rates))),
+            recorder,
             queue: Arc::new(WorkQueue::new()),
         };
-        let (queue, heard) = (this.queue.clone(), this.heard.clone());
-        nodes.on_key(move |key, gone| {
-            if gone {
-                heard.lock().remove(&key.name);
-            }
-            queue.add(key);
-        });
+        let noticing = this.clone();
+        nodes.on_change(move |before, now| noticing.notice(before, now));
         let queue = this.queue.clone();
         leases.on_key(move |lease, _| queue.add(Key::new("", lease.name)));
         // By name: every pod that is placed asks, and a Node is much to parse for that.
@@ -100,11 +111,15 @@ impl NodeLifecycle {
         pods.on_change(move |before, now| {
             let Some(pod) = now else { return };
             let Some(name) = pods::node_name(pod) else { return };
+            if evicting.count(name) == 0 {
+                return;
+            }
+            let tolerations = |pod: &Arc<Pod>| pod.spec.as_ref().map(|it| it.tolerations.clone());
             let placed = before.and_then(|pod| pods::node_name(pod)).is_none();
-            let key = Key::new("", name);
-            // A pod that comes to an evicting node (it may have been bound before the taint).
-            if placed && evicting.count(name) > 0 {
-                queue.add(key);
+            // A pod that comes to an evicting node (it may have been bound before the taint), or
+            // tolerates something else now.
+            if placed || before.and_then(tolerations) != tolerations(pod) {
+                queue.add(Key::new("", name));
             }
         });
         this
@@ -115,16 +130,41 @@ impl NodeLifecycle {
         &self.queue
     }
 
+    /// What is kept about a node, and told of it, when it comes, changes or goes.
+    fn notice(&self, before: Option<&Arc<Node>>, now: Option<&Arc<Node>>) {
+        let Some(node) = now.or(before) else { return };
+        let key = Key::of(&**node);
+        if now.is_none() {
+            self.heard.lock().remove(&key.name);
+            self.zones.lock().forget(&key.name);
+            self.eviction.forget(&key.name);
+        } else {
+            self.zones.lock().observe(node, Instant::now());
+        }
+        let told = match (before, now) {
+            (None, _) => Some(("RegisteredNode", "Registered", "in")),
+            (_, None) => Some(("RemovingNode", "Removing", "from")),
+            _ => None,
+        };
+        if let Some((reason, done, whither)) = told {
+            let name = &key.name;
+            let message = format!("Node {name} event: {done} Node {name} {whither} Controller");
+            self.recorder.normal(Subject::of(&**node), reason, message);
+        }
+        self.queue.add(key);
+    }
+
     /// Looks at one node and its pods.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
         let Some(node) = self.nodes.get(&key) else { return Ok(Next::OnChange) };
+        self.judge_zones();
         let lease = self.leases.get(&Key::new(LEASES, &key.name));
         let silent = self.silence(&key.name, Signs::of(&node, lease.as_deref()));
-        let now = self.clock.now();
-        let mut again = plan::next_look(self.grace, silent);
+        let (now, grace) = (self.clock.now(), plan::grace(&node, self.grace));
+        let mut again = plan::next_look(grace, silent);
 
         let mut current = (*node).clone();
-        if silent >= self.grace
+        if silent >= grace
             && let Some(conditions) = plan::unknown_conditions(&current, now)
         {
             tracing::warn!(node = key.name, ?silent, "node is not heard from");
@@ -137,11 +177,29 @@ impl NodeLifecycle {
             else {
                 return Ok(Next::OnChange);
             };
-            let message = format!("Node {} status is now: NodeNotReady", key.name);
-            self.recorder.normal(Subject::of(&current), "NodeNotReady", message);
+            if plan::is_ready(&node) {
+                let message = format!("Node {} status is now: NodeNotReady", key.name);
+                self.recorder.normal(Subject::of(&current), "NodeNotReady", message);
+            }
             current = written;
         }
-        if let Some(taints) = plan::taints(&current, now) {
+        let executes = match plan::execution(&current, self.grace, now) {
+            Execution::None => {
+                self.zones.lock().withdraw(&key.name);
+                false
+            }
+            Execution::Goes => {
+                let mut zones = self.zones.lock();
+                zones.withdraw(&key.name);
+                !zones.lost()
+            }
+            Execution::Asks => self.may_empty(&key.name, &mut again),
+            Execution::Waits(left) => {
+                again = again.min(left);
+                false
+            }
+        };
+        if let Some(taints) = plan::taints(&current, executes, now) {
             current.spec.get_or_insert_default().taints = Some(taints).filter(|t| !t.is_empty());
             let api: Api<Node> = Api::all(self.client.clone());
             let params = PostParams::default();
@@ -153,19 +211,53 @@ impl NodeLifecycle {
             current = written;
         }
         let not_ready = plan::is_not_ready(&current);
-        if not_ready || plan::evicts(&current) {
-            for pod in self.pods.get(&key.name) {
-                if not_ready {
-                    self.mark_not_ready(&pod).await?;
-                }
-                match eviction::of(&pod, &current, now) {
-                    Eviction::None => {}
-                    Eviction::Now => self.evict(&pod).await?,
-                    Eviction::After(wait) => again = again.min(wait),
+        if not_ready || self.eviction.concerns(&current) {
+            let pods = self.pods.get(&key.name);
+            if not_ready {
+                for pod in &pods {
+                    self.mark_not_ready(pod).await?;
                 }
             }
+            let next = self.eviction.look_at(&current, &pods).await?;
+            again = next.map_or(again, |next| next.min(again));
         }
         Ok(Next::After(again))
+    }
+
+    /// Looks whether zones have been lost or have come back.
+    fn judge_zones(&self) {
+        let now = Instant::now();
+        let shift = self.zones.lock().judge(now);
+        let again = match shift {
+            Shift::Within(nodes) => nodes,
+            Shift::Lost(nodes) => {
+                tracing::info!(nodes = nodes.len(), "no node is ready, pods are not evicted");
+                nodes
+            }
+            Shift::Back(nodes) => {
+                tracing::info!(nodes = nodes.len(), "some node is ready again");
+                // As long as nobody was heard, silence says nothing about a node.
+                for (_, since) in self.heard.lock().values_mut() {
+                    *since = now;
+                }
+                nodes
+            }
+        };
+        for node in again {
+            self.queue.add(Key::new("", node));
+        }
+    }
+
+    /// Whether a node may have the taint that evicts now. If not, it asks `again`.
+    fn may_empty(&self, node: &str, again: &mut Duration) -> bool {
+        match self.zones.lock().admit(node, Instant::now()) {
+            Admission::Now => true,
+            Admission::After(wait) => {
+                *again = wait.min(*again);
+                false
+            }
+            Admission::Never => false,
+        }
     }
 
     /// For how long nothing new has been seen of the node.
@@ -195,20 +287,6 @@ impl NodeLifecycle {
         unless_gone(request("patch status of", Key::of(&**pod), patched).await)?;
         let message = "Node is not ready".to_owned();
         self.recorder.warning(Subject::of(&**pod), "NodeNotReady", message);
-        Ok(())
-    }
-
-    async fn evict(&self, pod: &Arc<Pod>) -> Result<(), ReconcileError> {
-        if pods::is_terminating(pod) {
-            return Ok(());
-        }
-        let key = Key::of(&**pod);
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        let params = DeleteParams::default()
-            .preconditions(Preconditions { uid: pod.uid(), resource_version: None });
-        unless_gone(request("delete", &key, api.delete(&key.name, &params)).await)?;
-        let message = format!("Marking for deletion Pod {key}");
-        self.recorder.normal(Subject::of(&**pod), "TaintManagerEviction", message);
         Ok(())
     }
 }

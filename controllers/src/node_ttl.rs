@@ -63,12 +63,11 @@ impl NodeTtl {
 
     /// Annotates one node, or all when the cluster has become much larger or smaller.
     pub(crate) async fn reconcile(self, key: Key) -> Result<Next, ReconcileError> {
-        let all = self.nodes.keys();
         let before = self.step.load(Ordering::Relaxed);
-        let step = step(before, all.len());
+        let step = step(before, self.nodes.len());
         if step != before {
             self.step.store(step, Ordering::Relaxed);
-            all.into_iter().for_each(|node| self.queue.add(node));
+            self.nodes.keys().into_iter().for_each(|node| self.queue.add(node));
         }
         let Some(node) = self.nodes.get(&key) else { return Ok(Next::OnChange) };
         let seconds = STEPS.get(step).map_or(0, |(_, _, seconds)| *seconds).to_string();

@@ -1,11 +1,14 @@
-//! Volumes and claims in use outlive their deletion.
+//! Volumes, claims and classes of volume attributes in use outlive their deletion.
 //!
 //! The API server gives every PersistentVolumeClaim and PersistentVolume a finalizer. It goes once
 //! the object is deleted and nobody needs it any more: no pod on a node mounts the claim, no claim
 //! is bound to the volume. [`plan`] decides.
 //! Source: Kubernetes, "Storage Object in Use Protection".
 
+mod attributes_class;
 mod plan;
+
+pub(crate) use self::attributes_class::{ATTRIBUTES_CLASSES, AttributesClassProtection};
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use api::quota;
 use api::resources::{self, GroupResource, Resource};
+use client::Clock;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -35,6 +36,8 @@ pub(crate) const NAME: &str = "resourcequota-controller";
 
 /// Changes within this time are added up together.
 const GATHER: Duration = Duration::from_millis(200);
+/// So much later than the end of a pod's grace it is over.
+const PAST: Duration = Duration::from_secs(1);
 /// Everything is added up again this often.
 const RESYNC: Duration = Duration::from_secs(300);
 /// From a charge until what was charged for is there to be listed, or has failed. Until then a sum
@@ -53,6 +56,7 @@ fn promised(quota: &ResourceQuota) -> bool {
 #[derive(Clone)]
 pub(crate) struct ResourceQuotas {
     client: Client,
+    clock: Clock,
     quotas: Cache<ResourceQuota>,
     written: Arc<Written>,
     /// When the use of a quota was last seen changing.
@@ -65,11 +69,13 @@ impl ResourceQuotas {
     /// [`ResourceQuotas::reconcile`].
     pub(crate) fn new(
         client: Client,
+        clock: Clock,
         quotas: &mut Informer<ResourceQuota>,
         garbage: &mut Garbage,
     ) -> Self {
         let this = Self {
             client,
+            clock,
             quotas: quotas.cache(),
             written: Arc::default(),
             charged: Arc::default(),
@@ -118,12 +124,18 @@ impl ResourceQuotas {
         }
         let settled =
             self.charged.lock().get(&key).is_none_or(|charged| charged.elapsed() >= SETTLED);
-        let object = json!(*quota);
+        let (object, now) = (json!(*quota), self.clock.now());
         let mut costs = Vec::new();
+        // When one of the pods that are being deleted ceases to cost.
+        let mut soonest = RESYNC;
         for resource in plan::counted(&object) {
             for found in self.list(&key.namespace, &resource).await? {
                 if quota::covers(&object, &resource.resource, &found) {
-                    costs.push(quota::usage(&resource, &found));
+                    costs.push(quota::usage_at(&resource, &found, now));
+                    let end = quota::costs_until(&resource, &found).filter(|end| *end >= now);
+                    if let Some(end) = end {
+                        soonest = soonest.min(end.duration_since(now).unsigned_abs() + PAST);
+                    }
                 }
             }
         }
@@ -134,7 +146,7 @@ impl ResourceQuotas {
         if object["status"] != status {
             self.write(&quota, &status).await?;
         }
-        Ok(Next::After(RESYNC))
+        Ok(Next::After(soonest))
     }
 
     /// The objects of a resource in a namespace; none if nobody serves it.

@@ -12,13 +12,13 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{
-    Endpoints, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController,
-    ResourceQuota, Secret, Service,
+    ConfigMap, Endpoints, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, ResourceQuota, Secret, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::Client;
 use kube::api::Resource;
 use kube::runtime::watcher;
@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
 use crate::autoscaling::{self, Autoscaling};
+use crate::bootstrap_signer::{self, BootstrapSigner};
 use crate::certificates::{self, Authority, Certificates};
 use crate::cron_job::{self, CronJobs};
 use crate::disruption::{self, Disruption};
@@ -38,6 +39,7 @@ use crate::job::{self, Jobs};
 use crate::local_path::{self, LocalPath, Provisioner};
 use crate::node_ipam::{self, NodeIpam, NodeRanges};
 use crate::node_ttl::{self, NodeTtl};
+use crate::protection::{self, AttributesClassProtection};
 use crate::queue::WorkQueue;
 use crate::reconcile::{Next, ReconcileError, Stop, serve};
 use crate::resource_claim::{self, ResourceClaims};
@@ -140,7 +142,7 @@ impl<'a> Start<'a> {
         self.serve(ttl_after_finished::NAME, &queue, 1, move |key| ttl.clone().reconcile(key));
     }
 
-    /// PersistentVolumes and claims, and the built-in provisioner if it has a place.
+    /// PersistentVolumes, their claims and classes, and the built-in provisioner if it has a place.
     pub(crate) fn storage(
         &mut self,
         place: Option<&LocalPath>,
@@ -155,6 +157,14 @@ impl<'a> Start<'a> {
         let provisioner = place.map(|place| {
             let sources = local_path::Sources { claims, volumes, classes: &classes, nodes };
             Provisioner::new(self.client.clone(), place.clone(), sources, self.recorder)
+        });
+        let mut attributes = self.informer::<VolumeAttributesClass>();
+        let protection =
+            AttributesClassProtection::new(self.client.clone(), &mut attributes, claims, volumes);
+        self.begin(attributes);
+        let queue = protection.queue().clone();
+        self.serve(protection::ATTRIBUTES_CLASSES, &queue, 1, move |key| {
+            protection.clone().reconcile(key)
         });
         let ephemeral = EphemeralVolumes::new(self.client.clone(), pods, claims, self.recorder);
         self.begin(classes);
@@ -189,7 +199,7 @@ impl<'a> Start<'a> {
     /// ResourceQuotas.
     pub(crate) fn quotas(&mut self, garbage: &mut Garbage) {
         let mut quotas = self.informer::<ResourceQuota>();
-        let controller = ResourceQuotas::new(self.client.clone(), &mut quotas, garbage);
+        let controller = ResourceQuotas::new(self.client.clone(), self.clock, &mut quotas, garbage);
         self.begin(quotas);
         let queue = controller.queue().clone();
         self.serve(resource_quota::NAME, &queue, self.workers, move |key| {
@@ -219,7 +229,18 @@ impl<'a> Start<'a> {
         let mut secrets: Informer<Secret> = Informer::new(self.client.clone(), config);
         let ttl = NodeTtl::new(self.client.clone(), nodes);
         let cleaner = TokenCleaner::new(self.client.clone(), self.clock, &mut secrets);
+        let info = format!(
+            "metadata.namespace={},metadata.name={}",
+            bootstrap_signer::NAMESPACE,
+            bootstrap_signer::CONFIG_MAP
+        );
+        let config = watcher::Config::default().fields(&info);
+        let mut info: Informer<ConfigMap> = Informer::new(self.client.clone(), config);
+        let signer = BootstrapSigner::new(self.client.clone(), self.clock, &mut secrets, &mut info);
         self.begin(secrets);
+        self.begin(info);
+        let queue = signer.queue().clone();
+        self.serve(bootstrap_signer::NAME, &queue, 1, move |key| signer.clone().reconcile(key));
         let queue = ttl.queue().clone();
         self.serve(node_ttl::NAME, &queue, 1, move |key| ttl.clone().reconcile(key));
         let queue = cleaner.queue().clone();

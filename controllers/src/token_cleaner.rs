@@ -73,7 +73,7 @@ impl TokenCleaner {
 }
 
 /// How long the token is still good; none: for ever. What cannot be read is over.
-fn left(secret: &Secret, now: Timestamp) -> Option<Duration> {
+pub(crate) fn left(secret: &Secret, now: Timestamp) -> Option<Duration> {
     let expiration = secret.data.as_ref()?.get("expiration")?;
     let end = std::str::from_utf8(&expiration.0).ok().and_then(|text| text.parse().ok());
     let left = end.map_or(SignedDuration::ZERO, |end: Timestamp| end.duration_since(now));

@@ -3,7 +3,8 @@
 //! [`plan`] decides, [`apply`] writes. One worker does all: two claims that want one volume are
 //! looked at one after the other, and every write says which version it is about. Volumes themselves
 //! are made and deleted by provisioners (the built-in one is [`crate::local_path`]); this controller
-//! tells them by an annotation of the claim and by the volume's phase.
+//! tells them by an annotation of the claim and by the volume's phase. What nobody else deletes,
+//! [`reclaim`] decides about.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/storage/persistent-volumes/>.
 
@@ -11,6 +12,7 @@ mod apply;
 pub(crate) mod facts;
 mod matching;
 mod plan;
+mod reclaim;
 
 use std::fmt;
 use std::sync::Arc;
@@ -120,7 +122,11 @@ impl VolumeBinding {
         let watching = this.clone();
         sources.volumes.on_change(move |before, now| watching.volume_changed(now.or(before)));
         let watching = this.clone();
-        sources.classes.on_key(move |key, _| watching.wake_unbound(&key.name));
+        sources.classes.on_key(move |key, _| {
+            watching.wake_unbound(&key.name);
+            // It may be the default of those that name none.
+            watching.wake_unbound("");
+        });
         this
     }
 
@@ -170,9 +176,16 @@ impl VolumeBinding {
         let class = self.classes.get(&Key::new("", facts::claim_class(&claim)));
         let mut pods = self.pods.in_namespace(&key.namespace);
         pods.retain(|pod| uses(pod, &key.name));
-        let around = Around { volumes: &volumes, class: class.as_deref(), pods: &pods };
+        let default_class = facts::default_class(&self.classes.all());
+        let around = Around {
+            volumes: &volumes,
+            class: class.as_deref(),
+            default_class: default_class.as_deref(),
+            pods: &pods,
+        };
         match plan::claim(&claim, &around) {
             ClaimStep::Bind(volume) => self.bind(&claim, &volume).await?,
+            ClaimStep::Classify(class) => self.classify(&claim, &class).await?,
             ClaimStep::Provision(provisioner) => self.ask(&claim, &provisioner).await?,
             ClaimStep::Pending(event) => {
                 event.into_iter().for_each(|event| self.tell(Subject::of(&*claim), event));
@@ -211,23 +224,14 @@ impl VolumeBinding {
                     self.queue.add(Work::Claim(Key::of(&*claim)));
                 }
             }
-            VolumeStep::Release => {
-                // A provisioner that could not delete it says Failed.
-                if facts::phase(&volume) != "Failed" {
-                    self.volume_phase(&volume, "Released").await?;
-                }
-                self.tell_unreclaimed(&volume);
+            // A provisioner that could not delete it says Failed.
+            VolumeStep::Release if matches!(facts::phase(&volume), "Released" | "Failed") => {
+                self.reclaim(&volume).await?;
             }
+            VolumeStep::Release => self.volume_phase(&volume, "Released").await?,
             VolumeStep::Unbind => self.unbind(&volume).await?,
         }
         Ok(Next::OnChange)
-    }
-
-    fn tell_unreclaimed(&self, volume: &PersistentVolume) {
-        if plan::reclaim_policy(volume) == "Recycle" {
-            let message = "No recycler plugin found for the volume!".to_owned();
-            self.recorder.warning(Subject::of(volume), "VolumeFailedRecycle", message);
-        }
     }
 
     fn tell(&self, subject: Subject, event: plan::Event) {

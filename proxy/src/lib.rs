@@ -7,13 +7,14 @@
 //! answers without any configuration.
 //!
 //! ```text
-//! watch (Services, EndpointSlices) ──► plan (pure) ──► listeners: one per address and port
-//!                                                        accept ─► pick ─► connect ─► copy
+//! watch (Services, EndpointSlices, the own Node) ──► plan (pure) ──► listeners: one per address and port
+//!                                                                      accept ─► pick ─► connect ─► copy
 //! ```
 //!
 //! What holds:
 //! - A change of endpoints concerns new connections only; established ones are never touched.
 //! - Only ready endpoints get connections; if there is none, terminating ones that still serve.
+//! - If every ready endpoint has a hint for nodes or zones, those for this place get them all.
 //! - A connection that reaches no endpoint is reset at once, as if refused; it never hangs.
 //! - With the API server away, everything goes on with what was last known.
 //!
@@ -58,7 +59,7 @@ pub enum Balance {
 /// What can be set about a proxy.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The node this proxy runs on; for `internalTrafficPolicy: Local`.
+    /// The node this proxy runs on; for `internalTrafficPolicy: Local` and hints in slices.
     pub node_name: String,
     /// Where Service addresses come from. Services with an address outside are left alone.
     pub service_cidr: IpNet,

@@ -1,5 +1,7 @@
 //! What should be listened on, and where connections should go. Pure.
 
+mod topology;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,6 +10,9 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
+
+pub use self::topology::Place;
+use self::topology::Reach;
 
 /// Kubernetes' default of `sessionAffinityConfig.clientIP.timeoutSeconds`.
 const AFFINITY_SECONDS: i32 = 10_800;
@@ -37,7 +42,7 @@ pub struct Changes {
     pub open: Vec<(SocketAddr, Backend)>,
 }
 
-/// The table for these Services and slices, on the node `node`, for addresses within `cidr`.
+/// The table for these Services and slices, at `place`, for addresses within `cidr`.
 ///
 /// Only TCP ports of Services with a cluster IP are in it. If two Services claim the same address and
 /// port (which the API server prevents), the first by name wins.
@@ -45,7 +50,7 @@ pub struct Changes {
 pub fn table<'a>(
     services: impl IntoIterator<Item = &'a Service>,
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
-    node: &str,
+    place: Place<'_>,
     cidr: &IpNet,
 ) -> Table {
     let mut by_service: BTreeMap<(String, String), Vec<&EndpointSlice>> = BTreeMap::new();
@@ -62,7 +67,7 @@ pub fn table<'a>(
         for vip in vips(service, cidr) {
             for port in ports(service) {
                 let Ok(number) = u16::try_from(port.port) else { continue };
-                let backend = backend(service, port, vip, slices, node);
+                let backend = backend(service, port, vip, slices, place);
                 table.entry(SocketAddr::new(vip, number)).or_insert(backend);
             }
         }
@@ -112,32 +117,34 @@ fn backend(
     port: &ServicePort,
     vip: IpAddr,
     slices: &[&EndpointSlice],
-    node: &str,
+    place: Place<'_>,
 ) -> Backend {
     let name = port.name.as_deref().unwrap_or("");
     let local =
         service.spec.as_ref().and_then(|s| s.internal_traffic_policy.as_deref()) == Some("Local");
-    let (mut ready, mut last_resort) = (BTreeSet::new(), BTreeSet::new());
-    for slice in slices {
+    let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
+    let mut found: Vec<(&Endpoint, Readiness, u16)> = Vec::new();
+    for slice in slices.iter().filter(|slice| slice.address_type == family) {
         let Some(number) = port_in(slice, name) else { continue };
-        for endpoint in slice.endpoints.iter().flatten() {
-            if local && endpoint.node_name.as_deref() != Some(node) {
-                continue;
-            }
-            let addresses = endpoint
-                .addresses
-                .iter()
-                .filter_map(|address| address.parse::<IpAddr>().ok())
-                .filter(|address| address.is_ipv4() == vip.is_ipv4())
-                .map(|address| SocketAddr::new(address, number));
-            match readiness(endpoint) {
-                Readiness::Ready => ready.extend(addresses),
-                Readiness::LastResort => last_resort.extend(addresses),
-                Readiness::Unfit => {}
-            }
-        }
+        let endpoints = slice.endpoints.iter().flatten();
+        let here = endpoints.filter(|e| !local || e.node_name.as_deref() == Some(place.node));
+        found.extend(here.map(|endpoint| (endpoint, readiness(endpoint), number)));
     }
-    let endpoints = if ready.is_empty() { last_resort } else { ready };
+    let ready = found.iter().filter(|(_, readiness, _)| *readiness == Readiness::Ready);
+    let reach = if local {
+        Reach::Cluster
+    } else {
+        Reach::of(ready.clone().map(|(endpoint, ..)| *endpoint), place)
+    };
+    let ready: BTreeSet<SocketAddr> = ready
+        .filter(|(endpoint, ..)| reach.holds(endpoint, place))
+        .flat_map(|(endpoint, _, number)| addresses(endpoint, *number))
+        .collect();
+    let last_resort = || {
+        let serving = found.iter().filter(|(_, readiness, _)| *readiness == Readiness::LastResort);
+        serving.flat_map(|(endpoint, _, number)| addresses(endpoint, *number)).collect()
+    };
+    let endpoints = if ready.is_empty() { last_resort() } else { ready };
     Backend {
         name: format!(
             "{}/{}:{}",
@@ -150,6 +157,11 @@ fn backend(
     }
 }
 
+fn addresses(endpoint: &Endpoint, port: u16) -> impl Iterator<Item = SocketAddr> {
+    let addresses = endpoint.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok());
+    addresses.map(move |address| SocketAddr::new(address, port))
+}
+
 /// The number behind a Service port's name in a slice.
 fn port_in(slice: &EndpointSlice, name: &str) -> Option<u16> {
     let port = slice.ports.iter().flatten().find(|port| {
@@ -159,7 +171,7 @@ fn port_in(slice: &EndpointSlice, name: &str) -> Option<u16> {
     u16::try_from(port.port?).ok().filter(|number| *number != 0)
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Readiness {
     Ready,
     /// Terminating, but still serving: better than nothing (KEP-1669).

@@ -1,4 +1,4 @@
-//! Follows Services and EndpointSlices and keeps the listeners in step.
+//! Follows Services, EndpointSlices and the own Node and keeps the listeners in step.
 //!
 //! Changes are gathered for a moment before the table is computed: a rollout changes many slices
 //! within milliseconds. The first table is made when both lists are complete; before that nothing is
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Resource};
 use kube::runtime::WatchStreamExt;
@@ -23,7 +23,10 @@ use tracing::{debug, warn};
 
 use crate::Config;
 use crate::listeners::{Listeners, RETRY};
-use crate::plan;
+use crate::plan::{self, Place};
+
+/// Label of a node: the zone it is in.
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// How long changes are gathered.
 const GATHER: Duration = Duration::from_millis(5);
@@ -43,10 +46,10 @@ impl<K> Followed<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    fn new(client: Client) -> Self {
+    fn new(client: Client, config: watcher::Config) -> Self {
         let open: Box<dyn Fn() -> Events<K> + Send> = Box::new(move || {
             let api: Api<K> = Api::all(client.clone());
-            watcher::watcher(api, watcher::Config::default()).default_backoff().boxed()
+            watcher::watcher(api, config.clone()).default_backoff().boxed()
         });
         let events = open();
         Self { open, events, objects: HashMap::new(), list: HashMap::new(), listed: false }
@@ -95,20 +98,31 @@ pub(crate) async fn follow(
     mut listeners: Listeners,
     shutdown: &CancellationToken,
 ) {
-    let mut services: Followed<Service> = Followed::new(client.clone());
-    let mut slices: Followed<EndpointSlice> = Followed::new(client);
+    let all = watcher::Config::default();
+    let mut services: Followed<Service> = Followed::new(client.clone(), all.clone());
+    let mut slices: Followed<EndpointSlice> = Followed::new(client.clone(), all.clone());
+    let own = all.fields(&format!("metadata.name={}", config.node_name));
+    let mut nodes: Followed<Node> = Followed::new(client, own);
+    // Nothing waits for it: without a zone, hints for zones do not count.
+    let mut zone: Option<String> = None;
     let mut due: Option<Instant> = None;
     loop {
         let changed = tokio::select! {
             () = shutdown.cancelled() => break,
             event = services.events.next() => services.take(event),
             event = slices.events.next() => slices.take(event),
+            event = nodes.events.next() => {
+                // Nodes change often, their zones hardly ever.
+                nodes.take(event);
+                let before = std::mem::replace(&mut zone, zone_of(nodes.objects.values().next()));
+                before != zone
+            }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 due = None;
                 let table = plan::table(
                     services.objects.values(),
                     slices.objects.values(),
-                    &config.node_name,
+                    Place { node: &config.node_name, zone: zone.as_deref() },
                     &config.service_cidr,
                 );
                 listeners.apply(&table);
@@ -124,4 +138,9 @@ pub(crate) async fn follow(
         }
     }
     listeners.close();
+}
+
+/// The zone that the node says it is in.
+fn zone_of(node: Option<&Node>) -> Option<String> {
+    node?.labels().get(ZONE).filter(|zone| !zone.is_empty()).cloned()
 }

@@ -124,6 +124,7 @@ pub(crate) async fn run(
     let names: Vec<&str> = cycle.frameworks.names().collect();
     info!(schedulers = names.join(","), "scheduler started");
     loop {
+        cycle.recorder.make_way(cycle.is_busy());
         let next_tick = cycle.queue.next_tick();
         tokio::select! {
             biased;
@@ -146,6 +147,7 @@ pub(crate) async fn run(
     }
     // Bindings under way go on: the decision stands. The recorder goes with the cycle, which ends
     // the event task once it has written what it holds.
+    cycle.recorder.make_way(false);
     heard.close();
     unmoved.close();
     drop(cycle);
@@ -164,6 +166,11 @@ impl Cycle {
         let mut kinds = stored.iter().chain(&devices);
         let listed = pods && nodes && namespaces && budgets && kinds.all(|kind| *kind);
         listed && self.queue.is_ready()
+    }
+
+    /// Whether pods are being placed, or room made for them.
+    fn is_busy(&self) -> bool {
+        self.queue.is_ready() || self.evictions.available_permits() < EVICTIONS
     }
 
     /// The plugins for a pod that is ours.

@@ -32,6 +32,8 @@ pub struct Diagnosis {
 /// What a post-filter says that makes no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remark {
+    /// The pod has no claims whose devices could be given back.
+    NoClaims,
     /// Nothing it can do helps.
     StillNot,
     /// Devices of a claim are being given back.
@@ -41,6 +43,7 @@ pub enum Remark {
 impl Remark {
     fn text(self) -> &'static str {
         match self {
+            Self::NoClaims => "no new claims to deallocate",
             Self::StillNot => "still not schedulable",
             Self::Deallocated => "deallocation of ResourceClaim completed",
         }
@@ -91,11 +94,18 @@ impl Diagnosis {
         let all = self.outright.as_deref().map(str::to_owned);
         let reasons = all.unwrap_or_else(|| counted.join(", "));
         let verdict = format!("0/{} nodes are available: {reasons}.", self.nodes);
-        if matches!(self.preemption, Some(Preemption::Helps | Preemption::Off)) {
-            return verdict;
+        if self.outright.is_some() && self.remark == Some(Remark::NoClaims) {
+            // Nobody had looked at the pod's claims when it was refused, and preemption is not asked.
+            return format!("{verdict} not found");
         }
-        let remark = self.remark.map(|remark| format!("{}, ", remark.text())).unwrap_or_default();
-        format!("{verdict} {remark}preemption: {}", self.preemption())
+        let said = match self.preemption {
+            Some(Preemption::Helps) => return verdict,
+            Some(Preemption::Off) => None,
+            _ => Some(format!("preemption: {}", self.preemption())),
+        };
+        let remark = self.remark.map(|remark| remark.text().to_owned());
+        let all: Vec<String> = remark.into_iter().chain(said).collect();
+        if all.is_empty() { verdict } else { format!("{verdict} {}", all.join(", ")) }
     }
 
     fn preemption(&self) -> String {
@@ -149,13 +159,29 @@ mod tests {
 
     #[test]
     fn others_say_their_part_before_preemption() {
-        let mut d = Diagnosis { nodes: 2, remark: Some(Remark::StillNot), ..Diagnosis::default() };
+        let mut d = Diagnosis { nodes: 2, ..Diagnosis::default() };
         d.count(12, &Rejection::unresolvable("cannot allocate all claims"), 2);
-        assert_eq!(
-            d.message(),
-            "0/2 nodes are available: 2 cannot allocate all claims. still not schedulable, \
-             preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
-        );
+        let verdict = "0/2 nodes are available: 2 cannot allocate all claims.";
+        let preemption =
+            "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+        for (remark, off, want) in [
+            (None, false, format!("{verdict} {preemption}")),
+            (
+                Some(Remark::StillNot),
+                false,
+                format!("{verdict} still not schedulable, {preemption}"),
+            ),
+            (
+                Some(Remark::NoClaims),
+                false,
+                format!("{verdict} no new claims to deallocate, {preemption}"),
+            ),
+            (Some(Remark::NoClaims), true, format!("{verdict} no new claims to deallocate")),
+            (None, true, verdict.to_owned()),
+        ] {
+            (d.remark, d.preemption) = (remark, off.then_some(Preemption::Off));
+            assert_eq!(d.message(), want);
+        }
     }
 
     #[test]
@@ -171,5 +197,7 @@ mod tests {
         assert!(d.refused_by.contains(8));
         d.preemption = Some(Preemption::Off);
         assert!(d.message().ends_with("PersistentVolumeClaims."));
+        (d.remark, d.preemption) = (Some(Remark::NoClaims), None);
+        assert!(d.message().ends_with("immediate PersistentVolumeClaims. not found"));
     }
 }

@@ -1,13 +1,13 @@
 //! The Events a scheduler writes on pods.
 //!
-//! Events are for people: one task writes them one after the other, behind everything else, so that a
-//! burst never slows down scheduling. What a burst leaves behind waits in a bounded queue; only when that
-//! is full events are left out, and the log says how many. A repeated event (same pod, same reason, same
+//! Events are for people: one task writes them one after the other, and slowly while there are pods to
+//! place, so that a burst never slows down scheduling. What a burst leaves behind waits in a bounded
+//! queue; only when that is full events are left out, and the log says how many. A repeated event (same pod, same reason, same
 //! message) becomes a higher `count` on the first, as kubectl shows it (`x3 over 2m`).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use client::Clock;
@@ -29,6 +29,8 @@ const QUEUE: usize = 65_536;
 /// How many written warnings are remembered to count repetitions on.
 const REMEMBERED: usize = 4096;
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long an event waits while pods do: 200 a second are written even then.
+const WAY: Duration = Duration::from_millis(5);
 
 /// What makes an event the same as another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,22 +56,29 @@ struct Occurrence {
 pub(crate) struct Recorder {
     queue: mpsc::Sender<Occurrence>,
     left_out: Arc<AtomicU64>,
+    busy: Arc<AtomicBool>,
 }
 
 impl Recorder {
     /// Starts the writing task; it ends when the last recorder is dropped.
     pub(crate) fn start(client: Client, clock: Clock, tracker: &TaskTracker) -> Self {
         let (queue, occurrences) = mpsc::channel(QUEUE);
-        let left_out = Arc::<AtomicU64>::default();
+        let (left_out, busy) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let writer = Writer {
             client,
             clock,
             left_out: left_out.clone(),
+            busy: busy.clone(),
             written: HashMap::new(),
             order: VecDeque::new(),
         };
         tracker.spawn(writer.run(occurrences));
-        Self { queue, left_out }
+        Self { queue, left_out, busy }
+    }
+
+    /// Says whether there are pods to place, which events make way for.
+    pub(crate) fn make_way(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
     }
 
     /// Records something normal that the pod's scheduler did.
@@ -112,6 +121,7 @@ struct Writer {
     client: Client,
     clock: Clock,
     left_out: Arc<AtomicU64>,
+    busy: Arc<AtomicBool>,
     /// The names of warnings that were written and how often they were said.
     written: HashMap<Said, (String, i32)>,
     /// These, the oldest first.
@@ -121,6 +131,9 @@ struct Writer {
 impl Writer {
     async fn run(mut self, mut occurrences: mpsc::Receiver<Occurrence>) {
         while let Some(occurrence) = occurrences.recv().await {
+            if makes_way(self.busy.load(Ordering::Relaxed), occurrences.len()) {
+                tokio::time::sleep(WAY).await;
+            }
             if !self.count(&occurrence).await {
                 self.create(occurrence).await;
             }
@@ -181,6 +194,12 @@ impl Writer {
     }
 }
 
+/// Whether the next event waits a little, `waiting` others behind it. They are not to pile up until some
+/// have to be left out.
+fn makes_way(busy: bool, waiting: usize) -> bool {
+    busy && waiting < QUEUE / 2
+}
+
 fn event(Occurrence { namespace, name, said }: &Occurrence, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
@@ -206,5 +225,23 @@ fn event(Occurrence { namespace, name, said }: &Occurrence, now: Timestamp) -> E
         last_timestamp: Some(Time(now)),
         count: Some(1),
         ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_make_way_for_pods_and_are_not_lost_for_it() {
+        for (busy, waiting, want) in [
+            (false, 0, false),
+            (true, 0, true),
+            (true, QUEUE / 2 - 1, true),
+            (true, QUEUE / 2, false),
+            (false, QUEUE, false),
+        ] {
+            assert_eq!(makes_way(busy, waiting), want, "busy {busy}, {waiting} waiting");
+        }
     }
 }

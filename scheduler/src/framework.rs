@@ -89,6 +89,8 @@ pub enum Change {
     PodRemoved,
     /// A pod came to a node.
     PodAdded,
+    /// The labels of a pod on a node changed.
+    PodLabels,
     /// A namespace's labels changed.
     NamespaceLabels,
     /// A claim of the pod appeared or changed.

@@ -105,9 +105,9 @@ impl PodInfo {
     pub fn read(pod: &Pod) -> Option<Self> {
         let meta = &pod.metadata;
         let spec = pod.spec.as_ref()?;
-        let (requests, scored) = pod_requests(spec);
         let node_affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
         let status = pod.status.as_ref();
+        let (requests, scored) = pod_requests(spec, status);
         let refused = status
             .and_then(|s| s.conditions.as_ref())
             .and_then(|c| c.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False"))

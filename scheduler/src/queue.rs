@@ -131,8 +131,9 @@ impl Queue {
         }
     }
 
-    /// A pending pod was seen, for the first time or again. A change of what it demands makes it
-    /// worth another try at once; other changes (its status, written by us) do not.
+    /// A pending pod was seen, for the first time or again. A change of what it demands, or of the labels
+    /// that others look at, makes it worth another try at once; other changes (its status, written by
+    /// us) do not.
     pub fn upsert(&mut self, pod: Arc<PodInfo>) {
         let rank = (self.sort.rank(&pod), pod.uid.clone());
         let Some(waiting) = self.pods.get_mut(&pod.uid) else {
@@ -142,7 +143,7 @@ impl Queue {
             self.move_to(&uid, Place::Active);
             return;
         };
-        let changed = waiting.pod.demands != pod.demands;
+        let changed = waiting.pod.demands != pod.demands || waiting.pod.labels != pod.labels;
         let before = std::mem::replace(&mut waiting.rank, rank.clone());
         waiting.pod = pod.clone();
         match &waiting.place {

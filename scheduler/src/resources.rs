@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use api::quantity::Quantity;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
 /// A pod that asks for no CPU is scored as if it asked for this much (milli-CPU), as Kubernetes
@@ -108,6 +108,16 @@ impl Resources {
         self.extended.retain(|_, amount| *amount != 0);
     }
 
+    /// Whether there is more of anything than in `other`.
+    #[must_use]
+    pub fn exceeds(&self, other: &Self) -> bool {
+        let of_other = |name: &String| other.extended.get(name).copied().unwrap_or(0);
+        self.milli_cpu > other.milli_cpu
+            || self.memory > other.memory
+            || self.ephemeral_storage > other.ephemeral_storage
+            || self.extended.iter().any(|(name, amount)| *amount > of_other(name))
+    }
+
     /// Raises every amount to at least that of `other`.
     pub fn raise_to(&mut self, other: &Self) {
         self.milli_cpu = self.milli_cpu.max(other.milli_cpu);
@@ -131,11 +141,14 @@ pub fn allowed_pods(map: Option<&BTreeMap<String, ApiQuantity>>) -> i64 {
 ///
 /// App containers run together, so they add up; init containers run one after the other before
 /// them, so the largest counts; an init container with `restartPolicy: Always` (a sidecar) stays
-/// and adds to everything that starts after it; `overhead` comes on top.
-/// Source: <https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>.
+/// and adds to everything that starts after it; `overhead` comes on top. While a container is resized,
+/// the larger counts of what it has and what it is to have.
+/// Source: <https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers>,
+/// <https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/>.
 #[must_use]
-pub fn pod_requests(spec: &PodSpec) -> (Resources, Resources) {
-    (pod_total(spec, container_requests), pod_total(spec, scored_requests))
+pub fn pod_requests(spec: &PodSpec, status: Option<&PodStatus>) -> (Resources, Resources) {
+    let exact = |container: &Container| container_requests(container, status);
+    (pod_total(spec, exact), pod_total(spec, |container| scored_requests(exact(container))))
 }
 
 fn pod_total(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources {
@@ -172,12 +185,30 @@ fn pod_total(spec: &PodSpec, of: impl Fn(&Container) -> Resources) -> Resources 
     total
 }
 
-fn container_requests(container: &Container) -> Resources {
-    Resources::from_map(container.resources.as_ref().and_then(|r| r.requests.as_ref()))
+fn container_requests(container: &Container, status: Option<&PodStatus>) -> Resources {
+    let wanted =
+        Resources::from_map(container.resources.as_ref().and_then(|r| r.requests.as_ref()));
+    let Some(status) = status else { return wanted };
+    let init = status.init_container_statuses.iter().flatten();
+    let mut told = status.container_statuses.iter().flatten().chain(init);
+    let Some(told) = told.find(|told| told.name == container.name) else { return wanted };
+    let Some(has) = &told.resources else { return wanted };
+    let mut requests = Resources::from_map(has.requests.as_ref());
+    requests.raise_to(&Resources::from_map(told.allocated_resources.as_ref()));
+    if !is_infeasible(status) {
+        requests.raise_to(&wanted);
+    }
+    requests
 }
 
-fn scored_requests(container: &Container) -> Resources {
-    let mut request = container_requests(container);
+/// Whether the node has said that it can never resize the pod as wanted.
+fn is_infeasible(status: &PodStatus) -> bool {
+    status.conditions.iter().flatten().any(|condition| {
+        condition.type_ == "PodResizePending" && condition.reason.as_deref() == Some("Infeasible")
+    })
+}
+
+fn scored_requests(mut request: Resources) -> Resources {
     if request.milli_cpu == 0 {
         request.milli_cpu = DEFAULT_MILLI_CPU;
     }
@@ -210,11 +241,14 @@ mod tests {
 
     #[test]
     fn app_containers_add_up_and_init_containers_take_the_largest() {
-        let (exact, _) = pod_requests(&spec(json!({
-            "containers": [container("a", "100m", "64Mi"), container("b", "200m", "64Mi")],
-            "initContainers": [container("i", "250m", "1Gi"), container("j", "1", "1Mi")],
-            "overhead": {"cpu": "10m"},
-        })));
+        let (exact, _) = pod_requests(
+            &spec(json!({
+                "containers": [container("a", "100m", "64Mi"), container("b", "200m", "64Mi")],
+                "initContainers": [container("i", "250m", "1Gi"), container("j", "1", "1Mi")],
+                "overhead": {"cpu": "10m"},
+            })),
+            None,
+        );
         assert_eq!(exact.milli_cpu, 1010);
         assert_eq!(exact.memory, 1 << 30);
     }
@@ -223,10 +257,13 @@ mod tests {
     fn sidecars_add_to_what_follows() {
         let mut sidecar = container("s", "300m", "10Mi");
         sidecar["restartPolicy"] = json!("Always");
-        let (exact, _) = pod_requests(&spec(json!({
-            "containers": [container("a", "100m", "10Mi")],
-            "initContainers": [container("before", "350m", "0"), sidecar, container("after", "200m", "0")],
-        })));
+        let (exact, _) = pod_requests(
+            &spec(json!({
+                "containers": [container("a", "100m", "10Mi")],
+                "initContainers": [container("before", "350m", "0"), sidecar, container("after", "200m", "0")],
+            })),
+            None,
+        );
         // before: 350; after + sidecar: 500; apps + sidecar: 400.
         assert_eq!(exact.milli_cpu, 500);
         assert_eq!(exact.memory, 20 << 20);
@@ -234,18 +271,81 @@ mod tests {
 
     #[test]
     fn scoring_gives_silent_containers_a_default() {
-        let (exact, scored) = pod_requests(&spec(json!({"containers": [{"name": "a"}]})));
+        let (exact, scored) = pod_requests(&spec(json!({"containers": [{"name": "a"}]})), None);
         assert_eq!(exact, Resources::default());
         assert_eq!((scored.milli_cpu, scored.memory), (DEFAULT_MILLI_CPU, DEFAULT_MEMORY));
     }
 
     #[test]
     fn extended_resources_are_kept_by_name() {
-        let (exact, _) = pod_requests(&spec(json!({"containers": [
-            {"name": "a", "resources": {"requests": {"example.com/gpu": "2"}}}]})));
+        let (exact, _) = pod_requests(
+            &spec(json!({"containers": [
+            {"name": "a", "resources": {"requests": {"example.com/gpu": "2"}}}]})),
+            None,
+        );
         assert_eq!(exact.extended.get("example.com/gpu"), Some(&2));
         let mut sum = exact.clone();
         sum.subtract(&exact);
         assert_eq!(sum, Resources::default());
+    }
+
+    #[test]
+    fn a_container_that_is_resized_counts_with_the_larger() {
+        let spec = spec(json!({"containers": [container("a", "100m", "10Mi")]}));
+        for (what, told, pending, want) in [
+            ("nothing told yet", json!({}), None, (100, 10)),
+            ("it has more", json!({"resources": {"requests": {"cpu": "1"}}}), None, (1000, 10)),
+            (
+                "more is set aside",
+                json!({"resources": {}, "allocatedResources": {"memory": "20Mi"}}),
+                None,
+                (100, 20),
+            ),
+            (
+                "it grows",
+                json!({"resources": {"requests": {"cpu": "50m"}}}),
+                Some("Deferred"),
+                (100, 10),
+            ),
+            (
+                "it can never grow",
+                json!({"resources": {"requests": {"cpu": "50m", "memory": "5Mi"}}}),
+                Some("Infeasible"),
+                (50, 5),
+            ),
+        ] {
+            let mut told = told;
+            for (field, value) in
+                [("image", json!("i")), ("imageID", json!("")), ("name", json!("a"))]
+            {
+                told[field] = value;
+            }
+            (told["ready"], told["restartCount"]) = (json!(true), json!(0));
+            let conditions = pending.map(
+                |reason| json!([{"type": "PodResizePending", "status": "True", "reason": reason}]),
+            );
+            let status = json!({"containerStatuses": [told], "conditions": conditions});
+            let status: PodStatus = serde_json::from_value(status).unwrap();
+            let (exact, _) = pod_requests(&spec, Some(&status));
+            assert_eq!((exact.milli_cpu, exact.memory >> 20), want, "{what}");
+        }
+    }
+
+    #[test]
+    fn more_of_anything_is_more() {
+        let amount = |cpu, gpus| Resources {
+            milli_cpu: cpu,
+            extended: BTreeMap::from([("gpu".to_owned(), gpus)]),
+            ..Resources::default()
+        };
+        for (one, other, want) in [
+            (amount(1, 1), amount(1, 1), false),
+            (amount(2, 0), amount(1, 1), true),
+            (amount(0, 2), amount(1, 1), true),
+            (amount(0, 0), amount(1, 1), false),
+            (amount(0, 1), Resources::default(), true),
+        ] {
+            assert_eq!(one.exceeds(&other), want, "{one:?} {other:?}");
+        }
     }
 }

@@ -9,8 +9,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::faults::Faults;
 use crate::laws::{CONTROLLERS, SCHEDULER};
-use crate::link::{Faults, Link};
+use crate::link::Link;
 use crate::random::Random;
 use crate::world::World;
 

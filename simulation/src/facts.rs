@@ -54,6 +54,12 @@ pub(crate) fn ready_since(object: &Value) -> Option<Timestamp> {
     ready["lastTransitionTime"].as_str()?.parse().ok()
 }
 
+/// Whether an object has a condition that is true.
+pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|c| c["type"] == kind && c["status"] == "True")
+}
+
 /// Whether a pod serves: it counts, and is ready.
 pub(crate) fn serves(pod: &Value) -> bool {
     is_active(pod) && ready_since(pod).is_some()

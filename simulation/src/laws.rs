@@ -6,18 +6,22 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `rollout.rs` | Deployments: surge and availability |
+//! | `rollout.rs` | Deployments: surge and availability, and the limits of autoscalers |
 //! | `ordered.rs` | StatefulSets: one pod of a name, and the order of names |
 //! | `daemons.rs` | DaemonSets: one pod on a node |
-//! | `jobs.rs` | Jobs: what has ended is counted once |
+//! | `jobs.rs` | Jobs: what has ended is counted once, and not done again |
+//! | `cron.rs` | CronJobs: one Job for each time |
+//! | `own.rs` | controllers know what they have written themselves |
 //! | `pods.rs` | pods are not too many, and are bound once, where there is room |
 //! | `budgets.rs` | PodDisruptionBudgets hold |
 //! | `volumes.rs` | claims and volumes belong to each other for good |
 
 mod budgets;
+mod cron;
 mod daemons;
 mod jobs;
 mod ordered;
+mod own;
 mod pods;
 mod rollout;
 mod volumes;
@@ -34,8 +38,8 @@ use crate::world::{Call, State};
 
 /// How late a component may be: a stalled watch, a broken connection, retries.
 const LATE: SignedDuration = SignedDuration::from_secs(90);
-/// A pod that has been ready for so long is known to be ready.
-const KNOWN: SignedDuration = SignedDuration::from_secs(60);
+/// How late it may be where nothing of this happens.
+const PROMPT: SignedDuration = SignedDuration::from_secs(4);
 
 /// The name of the controllers in events.
 pub(crate) const CONTROLLERS: &str = "controllers";
@@ -58,8 +62,12 @@ pub(crate) struct Event<'a> {
 /// What the laws remember.
 #[derive(Default)]
 pub(crate) struct Laws {
+    /// How late a component may be: what is older is known to all.
+    late: SignedDuration,
     /// By uid of the Deployment.
     bounds: BTreeMap<String, Recent<Bounds>>,
+    /// Fewest and most replicas by uid of the autoscaler.
+    limits: BTreeMap<String, Recent<(i64, i64)>>,
     /// Replicas by uid of the ReplicaSet or StatefulSet, parallelism by uid of the Job.
     replicas: BTreeMap<String, Recent<i64>>,
     /// When a workload or budget last lost a pod that its controller did not take.
@@ -72,6 +80,12 @@ pub(crate) struct Laws {
     unknown_bindings: BTreeSet<String>,
     /// When a pod of a name last served, by the uid of its StatefulSet.
     served: BTreeMap<(String, String), Timestamp>,
+    /// Wanted pods of StatefulSets that their controller took, and whose successors do not serve yet, by
+    /// the uid of the StatefulSet and the number in the name.
+    replaced: BTreeMap<(String, i64), Timestamp>,
+    own: own::Own,
+    /// Jobs that CronJobs have made, by the uid of the CronJob and by name.
+    scheduled: BTreeSet<(String, String)>,
 }
 
 /// What was true, and since when.
@@ -85,16 +99,22 @@ impl<T: Copy + PartialEq> Recent<T> {
     }
 
     /// What somebody who is late may believe.
-    fn believed(&self, at: Timestamp) -> impl Iterator<Item = T> {
+    fn believed(&self, at: Timestamp, late: SignedDuration) -> impl Iterator<Item = T> {
         let ends = self.0.iter().skip(1).map(|(next, _)| *next).chain([Timestamp::MAX]);
         let spans = self.0.iter().zip(ends);
-        spans.filter(move |(_, end)| at.duration_since(*end) < LATE).map(|((_, value), _)| *value)
+        spans.filter(move |(_, end)| at.duration_since(*end) < late).map(|((_, value), _)| *value)
     }
 }
 
 impl Laws {
+    /// Those of a cluster whose components hear of everything at once, or not.
+    pub(crate) fn new(prompt: bool) -> Self {
+        Self { late: if prompt { PROMPT } else { LATE }, ..Self::default() }
+    }
+
     /// A request was made, and whoever made it does not know.
     pub(crate) fn unknown(&mut self, call: &Call) {
+        self.unanswered(call);
         if call.method != Method::POST || call.resource.plural != "pods" {
             return;
         }
@@ -113,11 +133,12 @@ impl Laws {
     /// The law that is broken, and by what.
     pub(crate) fn judge(&mut self, state: &State, event: &Event<'_>) -> Result<(), String> {
         match &*event.resource.plural {
-            "deployments" => self.deployment(event),
+            "deployments" => self.deployment(state, event),
+            "horizontalpodautoscalers" => self.autoscaler(event),
             "replicasets" => self.set(state, event),
-            "statefulsets" => self.wants(event, "/spec/replicas"),
+            "statefulsets" | "replicationcontrollers" => self.wants(event, "/spec/replicas"),
             "pods" => self.pod(state, event),
-            "jobs" => self.job(event),
+            "jobs" => self.job(state, event),
             "persistentvolumeclaims" | "persistentvolumes" => volumes::kept(state, event),
             _ => Ok(()),
         }
@@ -140,9 +161,11 @@ impl Laws {
                 self.note_end(event, before);
                 self.note_service(event, before);
                 if let Some(now) = now {
+                    self.note_return(before, now);
                     self.bound(state, before, now)?;
-                    if serves(before) && facts::is_active(now) && !serves(now) {
-                        self.disturb(state, before, event.at);
+                    let adopted = owner(now).is_some() && owner(now) != owner(before);
+                    if adopted || serves(before) && facts::is_active(now) && !serves(now) {
+                        self.disturb(state, now, event.at);
                     }
                 } else {
                     ordered::ended(state, event, before)?;
@@ -178,7 +201,10 @@ impl Laws {
         };
         match text(workload, "/kind") {
             "Deployment" => self.taken(state, event.at, pod, uid(workload)),
-            "StatefulSet" => self.taken_in_order(state, event.at, pod, workload),
+            "StatefulSet" => {
+                self.taken_alone(event.at, pod, workload)?;
+                self.taken_in_order(state, event.at, pod, workload)
+            }
             "DaemonSet" => self.taken_from_node(state, event.at, pod, workload),
             _ => Ok(()),
         }
@@ -196,11 +222,11 @@ impl Laws {
     }
 
     fn is_disturbed(&self, uid: &str, at: Timestamp) -> bool {
-        self.disturbed.get(uid).is_some_and(|since| at.duration_since(*since) < LATE)
+        self.disturbed.get(uid).is_some_and(|since| at.duration_since(*since) < self.late)
     }
 
     /// Whether a pod's controllers know that it serves.
-    fn is_known(pod: &Value, at: Timestamp) -> bool {
-        facts::ready_since(pod).is_some_and(|since| at.duration_since(since) > KNOWN)
+    fn is_known(&self, pod: &Value, at: Timestamp) -> bool {
+        facts::ready_since(pod).is_some_and(|since| at.duration_since(since) > self.late)
     }
 }

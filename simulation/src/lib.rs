@@ -17,14 +17,35 @@
 //!                                                nodes
 //! ```
 //!
-//! `WHARF_SEEDS=10000 cargo test -p simulation` tries more seeds; `WHARF_SEED=17 cargo test -p simulation`
-//! tells the story of one.
+//! | what happens | where |
+//! |---|---|
+//! | conflicts; delays; lost answers; refusals | [`link`], as often as [`faults`] say |
+//! | lost, late and repeated events; watches that break and that cannot be resumed | `world/stream.rs` |
+//! | a component that does not see what it has just written, and users who change something just then | [`link`], [`script`] |
+//! | components killed and stopped; another server takes over | [`components`] |
+//! | nodes that lose their power, are drained, go for good | [`nodes`], [`users`] |
+//!
+//! | what is held against it | where |
+//! |---|---|
+//! | replicas converge: Deployments, StatefulSets, DaemonSets, ReplicationControllers, Jobs, CronJobs, autoscalers, budgets, volumes | [`rest`] |
+//! | no more pods than the surge allows, nor fewer than are to be available; one StatefulSet pod at a time | `laws/rollout.rs`, `laws/ordered.rs`, `laws/daemons.rs` |
+//! | no more pods than are asked for, no work done twice, one Job for each time | `laws/pods.rs`, `laws/jobs.rs`, `laws/cron.rs` |
+//! | no orphan: whatever names an owner has one | [`rest`] |
+//! | no pod is bound twice, or where there is no room | `laws/pods.rs` |
+//! | budgets hold, while nodes are drained and workloads rolled out | `laws/budgets.rs` |
+//! | nothing is decided on what was before the own last write | `laws/own.rs` |
+//! | no task panics | [`panics`] |
+//!
+//! `WHARF_SEEDS=10000 cargo test --profile simulation -p simulation` tries more seeds; with `WHARF_SEED=17`
+//! it tells the story of one. Any profile will do, that one is faster.
 
 mod components;
 mod facts;
+mod faults;
 mod laws;
 mod link;
 mod nodes;
+mod panics;
 mod random;
 mod rest;
 mod script;
@@ -48,6 +69,7 @@ pub struct History {
 pub fn simulate(seed: u64) -> History {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime of one thread without sockets needs nothing");
-    let (log, broken) = runtime.block_on(script::play(seed));
-    History { log, broken }
+    let (played, panic) = panics::noted(|| runtime.block_on(script::play(seed)));
+    let (log, broken) = played.unwrap_or_default();
+    History { log, broken: panic.or(broken) }
 }

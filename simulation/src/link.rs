@@ -4,83 +4,36 @@
 //! arrived never do, answers that are on their way are lost, and nobody hears of it, as when a
 //! process is killed.
 
-use std::convert::Infallible;
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use api::resources::Resource;
 use api::status::Status;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::faults::Faults;
 use crate::random::Random;
 use crate::world::{self, Call, World};
 
 /// Why a request has no answer.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long a kind can be out of sight, in milliseconds: less than what anybody who waits for what it
+/// has written waits at most.
+const BLIND: (u64, u64) = (500, 30_000);
+
 /// An answer's body.
 pub(crate) type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Error>;
-
-/// How often in a thousand times something goes wrong. Every seed has some of these, none has all
-/// for certain: what one fault does can hide what another would.
-#[derive(Debug)]
-pub(crate) struct Faults {
-    /// The request never arrives, or is refused as by a server that is too busy.
-    refused: u64,
-    /// The request is done and its answer is lost.
-    lost: u64,
-    /// Somebody else writes the object just before.
-    touched: u64,
-    /// A request or an event takes seconds; thrice as often a watch is seconds behind all its life.
-    slow: u64,
-    /// A watch breaks, with some events in it.
-    broken: u64,
-    /// A watch cannot be resumed: its revision is forgotten.
-    forgotten: u64,
-    /// An event comes twice.
-    repeated: u64,
-    /// Nothing of this happens any more.
-    calm: AtomicBool,
-}
-
-impl Faults {
-    /// Those of a seed.
-    pub(crate) fn new(random: &Random) -> Self {
-        let mut random = random.of("faults");
-        let mut some = |most: u64| {
-            let often = random.below(most);
-            if random.happens(500) { often } else { 0 }
-        };
-        Self {
-            refused: some(100),
-            lost: some(60),
-            touched: some(150),
-            slow: some(60),
-            broken: some(60),
-            forgotten: some(600),
-            repeated: some(150),
-            calm: AtomicBool::new(false),
-        }
-    }
-
-    /// Ends all faults.
-    pub(crate) fn end(&self) {
-        self.calm.store(true, Ordering::Relaxed);
-    }
-
-    fn rough(&self) -> bool {
-        !self.calm.load(Ordering::Relaxed)
-    }
-}
 
 /// See the module.
 #[derive(Clone)]
@@ -91,6 +44,8 @@ struct Inner {
     world: Arc<World>,
     faults: Arc<Faults>,
     random: Mutex<Random>,
+    /// Until when watches of a kind, by its collection, show nothing.
+    blind: Mutex<BTreeMap<String, Instant>>,
     cut: CancellationToken,
 }
 
@@ -114,7 +69,8 @@ impl Link {
         random: Random,
         cut: CancellationToken,
     ) -> Self {
-        Self(Arc::new(Inner { component, world, faults, random: Mutex::new(random), cut }))
+        let (random, blind) = (Mutex::new(random), Mutex::default());
+        Self(Arc::new(Inner { component, world, faults, random, blind, cut }))
     }
 
     /// Where it leads.
@@ -124,22 +80,20 @@ impl Link {
 
     /// Waits, for ever if the link is cut meanwhile.
     pub(crate) async fn wait(&self, time: Duration) {
-        tokio::select! {
-            biased;
-            never = self.gone() => match never {},
-            () = sleep(time) => {}
-        }
+        sleep(time).await;
+        self.unless_cut().await;
     }
 
-    /// Never comes back; wakes nobody once the link is cut.
-    pub(crate) async fn gone(&self) -> Infallible {
-        self.0.cut.cancelled().await;
-        pending().await
+    /// Never comes back once the link is cut, and wakes nobody.
+    pub(crate) async fn unless_cut(&self) {
+        if self.0.cut.is_cancelled() {
+            pending::<()>().await;
+        }
     }
 
     /// Whether faults still happen.
     pub(crate) fn is_rough(&self) -> bool {
-        self.0.faults.rough()
+        self.0.faults.are_on()
     }
 
     fn happens(&self, often: u64) -> bool {
@@ -148,40 +102,62 @@ impl Link {
 
     /// Whether a watch is behind all its life.
     pub(crate) fn is_behind(&self) -> bool {
-        self.happens(self.0.faults.slow * 3)
+        self.happens(self.0.faults.often.slow * 3)
     }
 
     /// How long an event is on its way on a watch that is `behind` or not.
     pub(crate) fn lag(&self, behind: bool) -> Duration {
-        let slow = self.happens(self.0.faults.slow) || (behind && self.is_rough());
+        let slow = self.happens(self.0.faults.often.slow) || (behind && self.is_rough());
         let mut random = self.0.random.lock();
         if slow { random.millis(500, 8000) } else { random.millis(0, 20) }
     }
 
+    /// Waits as long as nothing of the kind is shown.
+    pub(crate) async fn sight(&self, resource: &Resource) {
+        loop {
+            let until = self.0.blind.lock().get(&*resource.plural).copied();
+            let Some(until) = until.filter(|until| *until > Instant::now()) else { return };
+            self.wait(until - Instant::now()).await;
+        }
+    }
+
+    /// After a write, its kind may be out of sight for a while.
+    fn blind(&self, call: &Call) {
+        if call.resource.kind == "Event" || !self.happens(self.0.faults.often.blind) {
+            return;
+        }
+        let long = self.0.random.lock().millis(BLIND.0, BLIND.1);
+        let until = Instant::now() + long;
+        self.0.blind.lock().insert(call.resource.plural.to_string(), until);
+        let (component, kind) = (self.0.component, &call.resource.plural);
+        self.0.world.note(&format!("{component}: sees no {kind} for {long:?}"));
+        self.0.faults.strike();
+    }
+
     /// When a watch that says nothing breaks.
     pub(crate) fn breaks_after(&self) -> Option<Duration> {
-        let breaks = self.happens(self.0.faults.broken * 10);
+        let breaks = self.happens(self.0.faults.often.broken * 10);
         breaks.then(|| self.0.random.lock().millis(1000, 60_000))
     }
 
     /// Whether a watch breaks here.
     pub(crate) fn breaks(&self) -> bool {
-        self.happens(self.0.faults.broken)
+        self.happens(self.0.faults.often.broken)
     }
 
     /// Whether an event comes twice.
     pub(crate) fn repeats(&self) -> bool {
-        self.happens(self.0.faults.repeated)
+        self.happens(self.0.faults.often.repeated)
     }
 
     /// Whether a watch cannot be resumed.
     pub(crate) fn forgets(&self) -> bool {
-        self.happens(self.0.faults.forgotten)
+        self.happens(self.0.faults.often.forgotten)
     }
 
     fn fate(&self, call: &Call) -> Fate {
-        let faults = &self.0.faults;
-        if self.happens(faults.refused) {
+        let often = &self.0.faults.often;
+        if self.happens(often.refused) {
             let mut random = self.0.random.lock();
             return match random.below(4) {
                 0 => Fate::Refused(Status::service_unavailable("the database is not reached")),
@@ -190,14 +166,14 @@ impl Link {
                 _ => Fate::Unreachable,
             };
         }
-        if !call.watches() && self.happens(faults.lost) {
+        if !call.watches() && self.happens(often.lost) {
             return Fate::Lost { silently: self.0.random.lock().happens(300) };
         }
         Fate::Answered
     }
 
     fn time(&self) -> Duration {
-        let slow = self.happens(self.0.faults.slow);
+        let slow = self.happens(self.0.faults.often.slow);
         let mut random = self.0.random.lock();
         if slow { random.millis(200, 4000) } else { random.millis(0, 5) }
     }
@@ -205,6 +181,11 @@ impl Link {
     async fn send(self, request: Request<kube::client::Body>) -> Result<Response<Body>, Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect_bytes().await?;
+        let query = parts.uri.query().unwrap_or_default();
+        if let Some(answer) = self.0.world.served(parts.uri.path(), query) {
+            self.wait(self.time()).await;
+            return Ok(answered(answer));
+        }
         let call = match Call::read(&parts, body) {
             Ok(call) => call,
             Err(status) => return Ok(refusal(&status)),
@@ -222,11 +203,14 @@ impl Link {
                 Err(status) => refusal(&status),
             });
         }
-        if self.happens(self.0.faults.touched) {
+        if self.happens(self.0.faults.often.touched) {
             self.touch(&call);
         }
         let (component, world) = (self.0.component, &self.0.world);
         let answer = world.request(component, &call);
+        if answer.is_ok() && !call.reads() && !call.is_exempt() {
+            self.blind(&call);
+        }
         if let Fate::Lost { silently } = fate {
             world.unknown(&call);
             world.note(&format!("{component}: {call}: the answer is lost"));
@@ -236,10 +220,7 @@ impl Link {
             return Err("connection reset".into());
         }
         self.wait(self.time()).await;
-        Ok(match answer {
-            Ok((code, bytes)) => response(code, bytes),
-            Err(status) => refusal(&status),
-        })
+        Ok(answered(answer))
     }
 
     /// Somebody else writes the object that the call is about to write.
@@ -259,6 +240,13 @@ fn response(code: u16, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::OK);
     response
+}
+
+fn answered(answer: world::Answer) -> Response<Body> {
+    match answer {
+        Ok((code, bytes)) => response(code, bytes),
+        Err(status) => refusal(&status),
+    }
 }
 
 fn refusal(status: &Status) -> Response<Body> {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::facts::{
-    is_active, is_leaving, name, number, ordinal, owned, pods_of, serves, target, text, uid,
+    has_condition, is_active, is_leaving, name, number, ordinal, owned, pods_of, serves, target,
+    text, uid,
 };
-use crate::world::{State, row};
+use crate::world::{LOAD, State, row};
 
 /// What is not yet as it should be; nothing if the cluster is at rest.
 pub(crate) fn unrest(state: &State) -> Vec<String> {
@@ -24,8 +25,21 @@ pub(crate) fn unrest(state: &State) -> Vec<String> {
             unrest.push(format!("ReplicaSet {} waits for pods that are gone", name(set)));
         }
     }
+    for controller in state.all(row("", "replicationcontrollers")) {
+        let wanted = number(controller, "/spec/replicas");
+        told(controller, "ReplicationController", wanted, &["replicas"], &mut unrest);
+        let pods = owned(state, row("", "pods"), uid(controller));
+        let active = pods.filter(|pod| is_active(pod)).count();
+        if Some(active as i64) != wanted {
+            let name = name(controller);
+            unrest.push(format!("ReplicationController {name} has {active} pods of {wanted:?}"));
+        }
+    }
     for deployment in state.all(row("apps", "deployments")) {
         rolled_out(state, deployment, &mut unrest);
+    }
+    for autoscaler in state.all(row("autoscaling", "horizontalpodautoscalers")) {
+        scaled(state, autoscaler, &mut unrest);
     }
     for set in state.all(row("apps", "statefulsets")) {
         ordered(state, set, &mut unrest);
@@ -36,6 +50,9 @@ pub(crate) fn unrest(state: &State) -> Vec<String> {
     volumes(state, &mut unrest);
     for job in state.all(row("batch", "jobs")) {
         finished(state, job, &mut unrest);
+    }
+    for cron_job in state.all(row("batch", "cronjobs")) {
+        kept(state, cron_job, &mut unrest);
     }
     for budget in state.all(row("policy", "poddisruptionbudgets")) {
         counted(state, budget, &mut unrest);
@@ -109,6 +126,22 @@ fn rolled_out(state: &State, deployment: &Value, unrest: &mut Vec<String>) {
     if Some(active as i64) != wanted || active != serving {
         let name = name(deployment);
         unrest.push(format!("Deployment {name} has {active} pods, {serving} serving: {wanted:?}"));
+    }
+}
+
+/// A Deployment with an autoscaler has as many replicas as its load is worth, or as the limits allow;
+/// none if somebody wants none.
+fn scaled(state: &State, autoscaler: &Value, unrest: &mut Vec<String>) {
+    let target = (text(autoscaler, "/metadata/namespace"), name(autoscaler));
+    let Some(target) = state.object(row("apps", "deployments"), target.0, target.1) else { return };
+    let limit = |field: &str| autoscaler["spec"][field].as_i64().unwrap_or(1);
+    let load = target.value["spec"]["template"]["metadata"]["labels"][LOAD].as_str();
+    let load: i64 = load.and_then(|load| load.parse().ok()).unwrap_or(0);
+    let worth = load.clamp(limit("minReplicas"), limit("maxReplicas"));
+    let has = number(&target.value, "/spec/replicas").unwrap_or(1);
+    if has != 0 && has != worth {
+        let name = name(autoscaler);
+        unrest.push(format!("Deployment {name} is scaled to {has}, its load is worth {worth}"));
     }
 }
 
@@ -195,13 +228,33 @@ fn finished(state: &State, job: &Value, unrest: &mut Vec<String>) {
         Some(_) if tracked > 0 || active > 0 => {
             unrest.push(format!("Job {name} has ended with {tracked} pods to count: {told}"));
         }
-        Some("Complete") if told["succeeded"] != job["spec"]["completions"] => {
+        // More than that are those whose creation had no answer.
+        Some("Complete") if told["succeeded"].as_i64() < number(job, "/spec/completions") => {
             unrest.push(format!("complete without its completions: Job {name}: {told}"));
         }
         Some(_) if number(job, "/spec/ttlSecondsAfterFinished").is_some() => {
             unrest.push(format!("Job {name} is still there"));
         }
         Some(_) => {}
+    }
+}
+
+/// A CronJob that makes no more Jobs knows of none that runs, and keeps as many as it may.
+fn kept(state: &State, cron_job: &Value, unrest: &mut Vec<String>) {
+    let listed = cron_job["status"]["active"].as_array().map_or(0, Vec::len);
+    if listed > 0 {
+        unrest.push(format!("Jobs of CronJob {} are listed: {listed}", name(cron_job)));
+    }
+    for (end, field) in
+        [("Complete", "successfulJobsHistoryLimit"), ("Failed", "failedJobsHistoryLimit")]
+    {
+        let jobs = owned(state, row("batch", "jobs"), uid(cron_job));
+        let ended = jobs.filter(|job| has_condition(job, end)).count();
+        let most = cron_job["spec"][field].as_u64().unwrap_or(0);
+        if ended as u64 > most {
+            let name = name(cron_job);
+            unrest.push(format!("Jobs of CronJob {name}, {end}, are {ended} of at most {most}"));
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use crate::components::{Component, End, Site};
+use crate::faults::Faults;
 use crate::laws::{CONTROLLERS, SCHEDULER};
-use crate::link::Faults;
 use crate::nodes::{self, Power};
 use crate::random::Random;
 use crate::rest::unrest;
@@ -74,6 +74,8 @@ struct Stage {
     nodes: Vec<(String, watch::Sender<Power>)>,
     cpus: u64,
     big: bool,
+    /// Users change things just when somebody does not see what it has done.
+    malicious: bool,
     controllers: mpsc::Sender<End>,
     scheduler: mpsc::Sender<End>,
 }
@@ -91,12 +93,13 @@ impl Stage {
     fn set(seed: u64) -> Self {
         let seed = Random::new(seed);
         let mut random = seed.of("script");
-        let world = World::new(&seed);
         let faults = Arc::new(Faults::new(&seed));
-        world.note(&format!("{faults:?}"));
+        let world = World::new(&seed, faults.are_harmless());
+        world.note(&format!("{:?}", faults.often));
         let tracker = TaskTracker::new();
         // Most clusters are small and soon at rest: more of them find more than larger ones.
         let big = random.happens(150);
+        let malicious = random.happens(500);
         let cpus = 3 + random.below(3);
         let mut nodes = Vec::new();
         for number in 0..3 + random.below(if big { 3 } else { 2 }) {
@@ -119,7 +122,19 @@ impl Stage {
         };
         let (controllers, scheduler) = (start(Component::Controllers), start(Component::Scheduler));
         let users = Users::new(world.clone(), seed.of("users"));
-        Self { world, faults, random, users, tracker, nodes, cpus, big, controllers, scheduler }
+        Self {
+            world,
+            faults,
+            random,
+            users,
+            tracker,
+            nodes,
+            cpus,
+            big,
+            malicious,
+            controllers,
+            scheduler,
+        }
     }
 
     /// Lets things happen for a while.
@@ -130,12 +145,16 @@ impl Stage {
             // Time to begin in peace.
             sleep(Duration::from_secs(100)).await;
         }
-        let most = if self.big { 150_000 } else { 50_000 };
+        let long = self.big || self.users.have_schedule();
+        let most = if long { 150_000 } else { 50_000 };
         let end = Instant::now() + self.random.millis(10_000, most);
         while Instant::now() < end && !self.is_over() {
             let pause = self.random.millis(100, 8_000);
-            sleep(pause).await;
-            let act = *self.random.one(&acts);
+            let act = tokio::select! {
+                biased;
+                () = sleep(pause) => *self.random.one(&acts),
+                () = self.faults.struck(), if self.malicious => self.while_blind().await,
+            };
             self.act(act);
             if act == Act::Change && self.random.happens(400) {
                 // Before everybody has heard of it.
@@ -144,6 +163,13 @@ impl Stage {
                 self.users.change_again();
             }
         }
+    }
+
+    /// What happens just when somebody does not see what it has done.
+    async fn while_blind(&mut self) -> Act {
+        let pause = self.random.millis(20, 6_000);
+        sleep(pause).await;
+        *self.random.one(&[Act::Change, Act::Change, Act::Scale])
     }
 
     /// What happens with this seed: about half of everything.
@@ -242,6 +268,7 @@ impl Stage {
         loop {
             sleep(Duration::from_secs(2)).await;
             self.users.help();
+            self.users.clear();
             let unrest = self.world.read(unrest);
             if self.is_over() {
                 return;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::objects::{Kind, NAMESPACE, containers};
-use crate::facts::{is_active, name, number, text};
+use crate::facts::{is_active, is_leaving, name, number, owner, text};
 use crate::nodes::BROKEN;
 use crate::random::Random;
 use crate::world::{Call, Object, State, World, row};
@@ -19,6 +19,8 @@ use crate::world::{Call, Object, State, World, row};
 const USER: &str = "user";
 /// The most replicas.
 const REPLICAS: u64 = 5;
+/// The name of the CronJob.
+const CRON: &str = "minutely";
 /// Enough for two StatefulSets.
 const VOLUMES: u64 = 2 * REPLICAS;
 
@@ -32,6 +34,8 @@ pub(crate) struct Users {
     changed: Option<Workload>,
     urgent: u64,
     jobs: u64,
+    /// Whether there is work every minute.
+    scheduled: bool,
     calm: CancellationToken,
 }
 
@@ -44,7 +48,7 @@ struct Workload {
 
 impl Workload {
     fn resource(&self) -> &'static Arc<Resource> {
-        row("apps", self.kind.plural())
+        row(self.kind.group(), self.kind.plural())
     }
 
     fn find(&self, state: &State) -> Option<Arc<Object>> {
@@ -56,7 +60,7 @@ impl Users {
     /// They do as `random` says.
     pub(crate) fn new(world: Arc<World>, random: Random) -> Self {
         let (workloads, calm) = (Vec::new(), CancellationToken::new());
-        Self { world, random, workloads, changed: None, urgent: 0, jobs: 0, calm }
+        Self { world, random, workloads, changed: None, urgent: 0, jobs: 0, scheduled: false, calm }
     }
 
     fn ask(&self, method: Method, of: &'static Arc<Resource>, path: (&str, &str), body: &Value) {
@@ -75,10 +79,23 @@ impl Users {
 
     /// What there is in the beginning: a workload, sometimes a second one.
     pub(crate) fn begin(&mut self) {
-        let kinds = [Kind::Deployment, Kind::Deployment, Kind::StatefulSet, Kind::DaemonSet];
+        let kinds = [
+            Kind::Deployment,
+            Kind::Deployment,
+            Kind::Deployment,
+            Kind::StatefulSet,
+            Kind::StatefulSet,
+            Kind::DaemonSet,
+            Kind::ReplicationController,
+        ];
         for number in 0..1 + usize::from(self.random.happens(350)) {
             let kind = *self.random.one(&kinds);
             self.deploy(kind, number);
+        }
+        self.scheduled = self.random.happens(150);
+        if self.scheduled {
+            let cron_job = objects::cron_job(CRON, &mut self.random);
+            self.create(row("batch", "cronjobs"), &cron_job);
         }
         if self.workloads.iter().any(|workload| workload.kind == Kind::StatefulSet) {
             for number in 0..VOLUMES {
@@ -93,6 +110,7 @@ impl Users {
             Kind::Deployment => format!("web{number}"),
             Kind::StatefulSet => format!("db{number}"),
             Kind::DaemonSet => format!("log{number}"),
+            Kind::ReplicationController => format!("old{number}"),
         };
         let workload = Workload { kind, name };
         let object = kind.object(&workload.name, &mut self.random);
@@ -103,7 +121,16 @@ impl Users {
             let budget = objects::budget(&workload.name, replicas, &mut self.random);
             self.create(row("policy", "poddisruptionbudgets"), &budget);
         }
+        if kind == Kind::Deployment && self.random.happens(200) {
+            let autoscaler = objects::autoscaler(&workload.name, &mut self.random);
+            self.create(row("autoscaling", "horizontalpodautoscalers"), &autoscaler);
+        }
         self.workloads.push(workload);
+    }
+
+    /// Whether there is work every minute.
+    pub(crate) fn have_schedule(&self) -> bool {
+        self.scheduled
     }
 
     /// Work that ends.
@@ -162,7 +189,7 @@ impl Users {
             let object = workload.kind.object(&workload.name, &mut self.random);
             return self.create(workload.resource(), &object);
         }
-        let policy = *self.random.one(&["Background", "Foreground"]);
+        let policy = *self.random.one(&["Background", "Foreground", "Orphan"]);
         let options = json!({"propagationPolicy": policy});
         self.ask(Method::DELETE, workload.resource(), (NAMESPACE, &workload.name), &options);
     }
@@ -233,6 +260,11 @@ impl Users {
         for number in 1..=self.urgent {
             self.delete_pod(&urgent_name(number), &json!({"gracePeriodSeconds": 0}));
         }
+        if self.scheduled {
+            let path = (NAMESPACE, CRON);
+            let patch = json!({"spec": {"suspend": true}});
+            self.ask(Method::PATCH, row("batch", "cronjobs"), path, &patch);
+        }
         let daemons = self.workloads.iter().filter(|it| it.kind == Kind::DaemonSet).count();
         // One more while it is updated.
         let room = nodes * room.saturating_sub(2 * daemons as u64);
@@ -241,15 +273,44 @@ impl Users {
             let Some(found) = self.world.read(|state| workload.find(state)) else { continue };
             let template = json!({"spec": {"containers": containers(true)}});
             let mut spec = json!({"template": template});
+            // A rollout needs room for half as many pods again.
+            let most = (share * 2 / 3).saturating_sub(1);
             if let Some(had) = number(&found.value, "/spec/replicas") {
-                // A rollout needs room for half as many pods again.
-                let most = (share * 2 / 3).saturating_sub(1);
                 spec["replicas"] = u64::try_from(had).unwrap_or(1).min(most).into();
             }
             if workload.kind == Kind::Deployment {
                 spec["paused"] = false.into();
+                // An autoscaler has to keep to it as well, if there is one.
+                let path = (NAMESPACE, workload.name.as_str());
+                let limit = json!({"spec": {"minReplicas": 1, "maxReplicas": most.max(1)}});
+                let of = row("autoscaling", "horizontalpodautoscalers");
+                self.ask(Method::PATCH, of, path, &limit);
             }
             self.patch(&workload, &json!({"spec": spec}));
+        }
+    }
+
+    /// Takes away what belongs to nobody any more: autoscalers, and what a workload that was deleted
+    /// has left behind, unless another one of its name has adopted it.
+    pub(crate) fn clear(&self) {
+        let autoscalers = row("autoscaling", "horizontalpodautoscalers");
+        for workload in &self.workloads {
+            let gone = self.world.read(|state| workload.find(state).is_none());
+            let path = (NAMESPACE, workload.name.as_str());
+            if gone && self.world.read(|state| state.object(autoscalers, path.0, path.1).is_some())
+            {
+                self.ask(Method::DELETE, autoscalers, path, &json!({}));
+            }
+        }
+        for of in [row("apps", "replicasets"), row("", "pods")] {
+            let loose = self.world.read(|state| {
+                let all = state.all(of).filter(|it| owner(it).is_none() && !is_leaving(it));
+                let left = all.filter(|it| it["metadata"]["labels"]["app"].is_string());
+                left.map(|it| name(it).to_owned()).collect::<Vec<_>>()
+            });
+            for name in loose {
+                self.ask(Method::DELETE, of, (NAMESPACE, &name), &json!({}));
+            }
         }
     }
 

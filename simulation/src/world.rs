@@ -8,10 +8,12 @@
 //! | `call.rs` | a request, taken apart |
 //! | `verbs.rs` | what a request does to the objects |
 //! | `removal.rs` | deletions and evictions |
+//! | `served.rs` | what is no object: kinds of groups, metrics |
 //! | `stream.rs` | watches |
 
 mod call;
 mod removal;
+mod served;
 mod stream;
 mod verbs;
 
@@ -29,6 +31,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) use self::call::Call;
+pub(crate) use self::served::{LOAD, TARGET};
 pub(crate) use self::stream::open;
 use crate::laws::Laws;
 use crate::random::Random;
@@ -85,13 +88,13 @@ pub(crate) struct Change {
 pub(crate) type Answer = Result<(u16, Bytes), Status>;
 
 impl World {
-    /// An empty one.
-    pub(crate) fn new(random: &Random) -> Arc<Self> {
+    /// An empty one; its components hear of everything at once, or not.
+    pub(crate) fn new(random: &Random, prompt: bool) -> Arc<Self> {
         let state = State {
             kinds: BTreeMap::new(),
             revision: 0,
             random: random.of("world"),
-            laws: Laws::default(),
+            laws: Laws::new(prompt),
             log: Vec::new(),
             writes: BTreeMap::new(),
             broken: None,
@@ -116,6 +119,12 @@ impl World {
             *state.writes.entry(actor.to_owned()).or_default() += 1;
         }
         answer
+    }
+
+    /// Answers a request for something that is no object; `None` if it is not about that.
+    pub(crate) fn served(&self, path: &str, query: &str) -> Option<Answer> {
+        let now = self.now();
+        served::answer(&self.state.lock(), path, query, now)
     }
 
     /// Changes an object as its node or user does who needs no checks. Nothing happens to what is
@@ -183,10 +192,10 @@ impl World {
 
     /// Says that the cluster is not as it should be in the end.
     pub(crate) fn accuse(&self, what: String) {
+        let line = format!("{} the end", self.time());
         let mut state = self.state.lock();
-        let line = format!("{} BROKEN {what}", self.time());
         state.tell(line);
-        state.broken.get_or_insert(what);
+        state.accuse(what);
     }
 
     fn now(&self) -> Timestamp {
@@ -291,11 +300,16 @@ impl State {
             at,
         };
         if let Err(broken) = laws.judge(self, &event) {
-            self.tell(format!("BROKEN by revision {revision}: {broken}"));
-            self.broken.get_or_insert(broken);
+            self.accuse(format!("{broken} (revision {revision})"));
         }
         self.laws = laws;
         now
+    }
+
+    /// Says that a law is broken.
+    fn accuse(&mut self, what: String) {
+        self.tell(format!("BROKEN {what}"));
+        self.broken.get_or_insert(what);
     }
 
     /// Adds a line to the log.
@@ -318,9 +332,10 @@ impl State {
     }
 }
 
-/// A built-in row.
+/// A built-in row, of the version in which its objects are stored.
 pub(crate) fn row(group: &str, plural: &str) -> &'static Arc<Resource> {
-    resources::by_path(group, "v1", plural).expect("a row of the built-in table")
+    let version = if group == "autoscaling" { "v2" } else { "v1" };
+    resources::by_path(group, version, plural).expect("a row of the built-in table")
 }
 
 fn key(value: &Value) -> Key {

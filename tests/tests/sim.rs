@@ -140,6 +140,31 @@ spec:
     )
 }
 
+/// A Job that waits for the end of a pod before it makes another sees one.
+fn a_deleted_pod_ends(cluster: &Cluster) {
+    let manifest = "apiVersion: batch/v1
+kind: Job
+metadata: {name: patient}
+spec:
+  podReplacementPolicy: Failed
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: work, image: test/work:v1}]
+";
+    cluster.apply(manifest).unwrap();
+    let selected = ["pods", "-l", "job-name=patient"];
+    let runs = |pod: &Value| condition(pod, "Ready") == "True" && !is_leaving(pod);
+    let first = cluster.until(&selected, |list| items(list).iter().any(runs));
+    let first = &items(&first)[0];
+    let name = first["metadata"]["name"].as_str().unwrap();
+    cluster.wctl(&["delete", "pod", name]).unwrap();
+    cluster.until(&selected, |list| items(list).iter().any(|pod| uid(pod) != uid(first)));
+    cluster.until(&["job", "patient"], |job| {
+        job["status"]["failed"] == 1 && job["status"]["active"] == 1
+    });
+}
+
 #[test]
 fn jobs_end_and_deleted_pods_go_also_over_a_restart() {
     let mut cluster =
@@ -150,6 +175,7 @@ fn jobs_end_and_deleted_pods_go_also_over_a_restart() {
     let good = cluster.until(&["job", "good"], done("Complete"));
     assert_eq!(good["status"]["succeeded"], 4, "{good}");
     cluster.until(&["job", "bad"], done("Failed"));
+    a_deleted_pod_ends(&cluster);
 
     let manifest = "apiVersion: v1
 kind: Pod

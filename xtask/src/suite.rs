@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     step::run("cargo build", step::cargo().args(["build", "--quiet", "--package", "wctl"]))?;
     let wctl = step::target_folder()?.join("debug/wctl");
     let mut tests = step::cargo();
-    tests.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    tests.args(["test", "--quiet", "--workspace", "--no-fail-fast", "--exclude", "simulation"]);
     tests.args(arguments.filter.as_deref());
     let not_tested = scratch.path().join("not-tested");
     tests.env("TMPDIR", scratch.path()).env("WHARF_WCTL", wctl);
@@ -46,11 +46,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The long ones wait for clusters most of the time.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
-    let outcome = step::run("cargo test", &mut tests);
+    let simulated = simulate(arguments.filter.as_deref());
+    let outcome = step::run("cargo test", &mut tests).and(simulated);
     for line in absent(&std::fs::read_to_string(not_tested).unwrap_or_default()) {
         println!("not tested: {line}");
     }
     outcome
+}
+
+/// Plays the simulated clusters, in a profile in which thousands of them take no longer than hundreds.
+fn simulate(filter: Option<&str>) -> Result<()> {
+    let mut tests = step::cargo();
+    tests.args(["test", "--quiet", "--profile", "simulation", "--package", "simulation"]);
+    step::run("cargo test of the simulation", tests.args(filter))
 }
 
 /// What tests left out for want of a program that they drive, each once.

@@ -11,6 +11,7 @@ use regex::RegexBuilder;
 use super::budget::Budget;
 use super::value::{Key, Value};
 use super::{Problem, operators, quantities, versions};
+use crate::go_regexp;
 
 /// Bytes of a compiled pattern at most.
 const PATTERN: usize = 64 * 1024;
@@ -369,7 +370,9 @@ fn count(limit: &[Value]) -> Option<usize> {
 
 /// Compiles a pattern.
 pub(super) fn pattern(pattern: &str) -> Result<regex::Regex, Problem> {
-    let built = RegexBuilder::new(pattern).size_limit(PATTERN).dfa_size_limit(PATTERN).build();
+    let refused = |error: go_regexp::Malformed| Problem::new(error.to_string());
+    let translated = go_regexp::translate(pattern).map_err(refused)?;
+    let built = RegexBuilder::new(&translated).size_limit(PATTERN).dfa_size_limit(PATTERN).build();
     built.map_err(|_| Problem::new(format!("error parsing regexp: {pattern:?}")))
 }
 

@@ -11,6 +11,9 @@ use crate::field::{Errors, FieldError, Path};
 use crate::meta;
 use crate::names::{self, NameRule};
 
+/// An `apiVersion` that stands for those of all embedded objects.
+const EMBEDDED: &str = "embedded.example.com/v1";
+
 /// Checks all such objects within a value, which may be one itself.
 pub(super) fn check(schema: &Schema, value: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
@@ -22,7 +25,8 @@ pub(super) fn check(schema: &Schema, value: &Value, path: &Path) -> Errors {
     errors
 }
 
-fn one(object: &Value, path: &Path) -> Errors {
+/// Checks one such object, and nothing within it.
+pub(super) fn one(object: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for field in ["apiVersion", "kind"] {
         let at = path.child(field);
@@ -62,6 +66,7 @@ fn metadata_errors(metadata: &Value, path: &Path) -> Errors {
         metadata["name"] = "unnamed".into();
     }
     let namespaced = !metadata["namespace"].as_str().unwrap_or_default().is_empty();
-    let object = serde_json::json!({"metadata": metadata});
+    // No group of Kubernetes' own, whose finalizers are known: whatever is embedded may have others.
+    let object = serde_json::json!({"apiVersion": EMBEDDED, "metadata": metadata});
     super::validate::prefixed(meta::validate(&object, namespaced, NameRule::PathSegment), path)
 }

@@ -1,17 +1,23 @@
-//! The formats of strings that are checked; others are taken for any text, as everywhere.
+//! The formats that are checked; others are taken for any text, and told of when a definition
+//! names them.
 //!
-//! Source: k8s.io/kube-openapi/pkg/validation/strfmt.
+//! Source: k8s.io/apiextensions-apiserver/pkg/apiserver/validation/formats.go (which there are),
+//! k8s.io/kube-openapi/pkg/validation/strfmt (what they mean).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::LazyLock;
+mod codes;
+mod email;
+mod net;
+mod time;
+mod uri;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use jiff::civil::Date;
+use std::sync::{Arc, LazyLock};
+
 use regex::Regex;
 
+use super::Schema;
+use crate::go_regexp;
 use crate::names;
+use crate::quantity::Quantity;
 
 /// The formats of strings that mean something, without their dashes.
 const OF_STRINGS: &[&str] = &[
@@ -54,83 +60,84 @@ pub(super) fn is_known(kind: &str, format: &str) -> bool {
     }
 }
 
+/// The format of a schema's values; "" if there is none, or none that means something.
+pub(super) fn of(schema: &Schema) -> &str {
+    // Two types together are like none.
+    let kind = if schema.int_or_string { "" } else { &schema.kind };
+    if is_known(kind, &schema.format) { &schema.format } else { "" }
+}
+
 /// Whether a text is of the format.
 pub(super) fn fits(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
-        "date" => text.len() == 10 && text.parse::<Date>().is_ok(),
-        "datetime" => text.parse::<Timestamp>().is_ok(),
-        "duration" => is_duration(text),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
-        "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
-        "cidr" => is_cidr(text),
-        "mac" => matches(text, &MAC),
-        "uuid" => matches(text, &UUID),
-        "uuid3" => matches(text, &UUID3),
-        "uuid4" => matches(text, &UUID4),
-        "uuid5" => matches(text, &UUID5),
-        "byte" => STANDARD.decode(text).is_ok(),
-        "email" => matches(text, &EMAIL),
-        "hostname" => text.len() <= 255 && matches(text, &HOST),
-        "uri" => matches(text, &URI),
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "hexcolor" => matches(text, &HEX_COLOR),
-        "rgbcolor" => matches(text, &RGB_COLOR),
-        "ssn" => matches(text, &SSN),
+        "byte" => BASE64.matches(text),
+        "cidr" => net::is_cidr(text),
+        "creditcard" => codes::is_credit_card(text),
+        "date" => time::is_date(text),
+        "datetime" => time::is_date_time(text),
+        "duration" => time::is_duration(text),
+        "email" => email::is_address(text),
+        "hexcolor" => HEX_COLOR.matches(text),
+        "hostname" => net::is_hostname(text),
+        "ipv4" => net::is_ipv4(text),
+        "ipv6" => net::is_ipv6(text),
+        "isbn" => codes::is_isbn10(text) || codes::is_isbn13(text),
+        "isbn10" => codes::is_isbn10(text),
+        "isbn13" => codes::is_isbn13(text),
         "k8sshortname" => names::dns1123_label(text).is_empty(),
         "k8slongname" => names::dns1123_subdomain(text).is_empty(),
+        "mac" => net::is_mac(text),
+        "quantity" => text.parse::<Quantity>().is_ok(),
+        "rgbcolor" => RGB_COLOR.matches(text),
+        "ssn" => text.len() == 11 && SSN.matches(text),
+        "uri" => uri::is_request_uri(text),
+        "uuid" => UUID.matches(text),
+        "uuid3" => UUID3.matches(text),
+        "uuid4" => UUID4.matches(text),
+        "uuid5" => UUID5.matches(text),
         _ => true,
     }
 }
 
-type Lazy = LazyLock<Option<Regex>>;
+/// A pattern of Go's that is known to be one.
+struct Known(LazyLock<Option<Arc<Regex>>>);
 
-static MAC: Lazy = LazyLock::new(|| Regex::new("^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}$").ok());
-static UUID: Lazy = LazyLock::new(|| {
-    Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$").ok()
+impl Known {
+    const fn new(compile: fn() -> Option<Arc<Regex>>) -> Known {
+        Known(LazyLock::new(compile))
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+fn known(pattern: &str) -> Option<Arc<Regex>> {
+    go_regexp::compile(pattern).ok()
+}
+
+static BASE64: Known = Known::new(|| {
+    known("^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$")
 });
-static UUID3: Lazy = LazyLock::new(|| {
-    Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?3[0-9a-f]{3}-?[0-9a-f]{4}-?[0-9a-f]{12}$").ok()
-});
-static UUID4: Lazy = LazyLock::new(|| {
-    Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$").ok()
-});
-static UUID5: Lazy = LazyLock::new(|| {
-    Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?5[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$").ok()
-});
-static HEX_COLOR: Lazy = LazyLock::new(|| Regex::new("^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$").ok());
-static RGB_COLOR: Lazy = LazyLock::new(|| {
+static UUID: Known = Known::new(|| uuid("[0-9a-f]", "[0-9a-f]"));
+static UUID3: Known = Known::new(|| uuid("3", "[0-9a-f]"));
+static UUID4: Known = Known::new(|| uuid("4", "[89ab]"));
+static UUID5: Known = Known::new(|| uuid("5", "[89ab]"));
+static HEX_COLOR: Known = Known::new(|| known("^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})$"));
+static RGB_COLOR: Known = Known::new(|| {
     let part = r"\s*(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\s*";
-    Regex::new(&format!(r"^rgb\({part},{part},{part}\)$")).ok()
+    known(&format!(r"^rgb\({part},{part},{part}\)$"))
 });
-static SSN: Lazy = LazyLock::new(|| Regex::new(r"^\d{3}[- ]?\d{2}[- ]?\d{4}$").ok());
-static EMAIL: Lazy = LazyLock::new(|| Regex::new(r#"^([^<>@]*<)?[^\s<>@"]+@[^\s<>@"]+>?$"#).ok());
-static HOST: Lazy = LazyLock::new(|| {
-    Regex::new(r"^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62}[a-zA-Z0-9_])?)(\.[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,62}[a-zA-Z0-9_])?)*\.?$").ok()
-});
-static URI: Lazy = LazyLock::new(|| Regex::new(r"^([a-zA-Z][a-zA-Z0-9+.-]*:\S+|/\S*)$").ok());
+static SSN: Known = Known::new(|| known(r"^\d{3}[- ]?\d{2}[- ]?\d{4}$"));
 
-fn matches(text: &str, regex: &Lazy) -> bool {
-    regex.as_ref().is_some_and(|regex| regex.is_match(text))
+/// UUIDs with this digit for the version, and this one for the variant.
+fn uuid(version: &str, variant: &str) -> Option<Arc<Regex>> {
+    let hex = "[0-9a-f]";
+    known(&format!(
+        "(?i)^{hex}{{8}}-?{hex}{{4}}-?{version}{hex}{{3}}-?{variant}{hex}{{3}}-?{hex}{{12}}$"
+    ))
 }
 
-fn is_cidr(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(address, bits)| {
-        let most = match address.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => 32,
-            Ok(IpAddr::V6(_)) => 128,
-            Err(_) => return false,
-        };
-        bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-    })
-}
-
-/// `1h30m`, `1.5s`, and also `3 days` as strfmt reads it.
-fn is_duration(text: &str) -> bool {
-    static GO: Lazy = LazyLock::new(|| {
-        Regex::new(r"^[+-]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)$").ok()
-    });
-    static WORDS: Lazy = LazyLock::new(|| {
-        Regex::new(r"(?i)^\s*(\d+\s*(ns|nano|us|µs|micro|ms|milli|s|sec|m|min|h|hr|hour|d|day|w|week|wk)s?\s*)+$").ok()
-    });
-    matches(text, &GO) || matches(text, &WORDS)
-}
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ use Verb::{Create, Delete, DeleteCollection, Get, List, Patch, Update, Watch};
 
 /// In the order in which discovery shows them.
 const ALL: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Create, Update, Watch];
-/// While the definition is being deleted.
-const NO_CREATE: &[Verb] = &[Delete, DeleteCollection, Get, List, Patch, Update, Watch];
+/// Those shown while the definition is being deleted. Objects can be updated still.
+const ENDING: &[Verb] = &[Delete, DeleteCollection, Get, List, Watch];
 const READ_WRITE: &[Verb] = &[Get, Patch, Update];
 
 /// A row per served version of a CustomResourceDefinition, the preferred one first. A version whose
@@ -83,7 +83,7 @@ fn row(
         short_names: list(&names["shortNames"]),
         categories: list(&names["categories"]),
         scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
-        verbs: if deleting { NO_CREATE } else { ALL },
+        verbs: if deleting { ENDING } else { ALL },
         version: owned(&version["name"]),
         stored_version: Text::Owned(stored.to_owned()),
         storage_version_hash: Text::Borrowed(""),

@@ -12,6 +12,17 @@ const KINDS: &[&str] = &["array", "boolean", "integer", "number", "object", "str
 const LIST_TYPES: &[&str] = &["atomic", "set", "map"];
 const MAP_TYPES: &[&str] = &["atomic", "granular"];
 
+/// Words of JSON Schema that mean nothing here.
+const UNSUPPORTED: &[&str] = &[
+    "id",
+    "$schema",
+    "additionalItems",
+    "patternProperties",
+    "definitions",
+    "dependencies",
+    "$ref",
+];
+
 /// What the schemas around one mean for it.
 #[derive(Clone, Copy, Default)]
 struct Around<'a> {
@@ -27,6 +38,40 @@ pub(crate) fn check(schema: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
     walk(schema, Around { root: true, ..Around::default() }, path, &mut errors);
     errors
+}
+
+/// Why a schema cannot be taken for a structural one at all: what it says somewhere is not known.
+pub(crate) fn unreadable(schema: &Value) -> Option<String> {
+    if let Some(field) = UNSUPPORTED.iter().find(|field| is_said(schema, field)) {
+        let field = field.strip_prefix("$s").map_or(*field, |_| "schema");
+        return Some(format!("OpenAPIV3Schema '{field}' is not supported"));
+    }
+    if schema["x-kubernetes-preserve-unknown-fields"] == false {
+        return Some(
+            "internal error: 'x-kubernetes-preserve-unknown-fields' must be true or undefined"
+                .to_owned(),
+        );
+    }
+    if schema["items"].is_array() {
+        return Some("OpenAPIV3Schema 'items' must be a schema, but is an array".to_owned());
+    }
+    let lists = ["allOf", "oneOf", "anyOf"].into_iter().filter_map(|name| schema[name].as_array());
+    let fields = schema["properties"].as_object().into_iter().flat_map(|fields| fields.values());
+    let others = ["not", "items", "additionalProperties"].into_iter().map(|name| &schema[name]);
+    let parts = lists.flatten().chain(fields).chain(others);
+    parts.filter(|part| part.is_object()).find_map(unreadable)
+}
+
+/// Whether a schema uses a word; what is empty says nothing, where Go leaves it out.
+fn is_said(schema: &Value, field: &str) -> bool {
+    match &schema[field] {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty() || field == "$ref",
+        Value::Object(map) => {
+            !map.is_empty() || matches!(field, "dependencies" | "additionalItems")
+        }
+        _ => true,
+    }
 }
 
 fn walk(schema: &Value, around: Around<'_>, path: &Path, errors: &mut Errors) {
@@ -94,10 +139,8 @@ fn words(schema: &Value, around: Around<'_>, path: &Path, errors: &mut Errors) {
         let detail = format!("must not be set {why}");
         errors.push(FieldError::forbidden(&path.child("default"), &detail));
     }
-    for field in
-        ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"]
-    {
-        if !schema[field].is_null() {
+    for field in UNSUPPORTED {
+        if is_said(schema, field) && *field != "$schema" {
             let detail = format!("{field} is not supported");
             errors.push(FieldError::forbidden(&path.child(field), &detail));
         }
@@ -189,7 +232,9 @@ fn set(items: &Value, path: &Path, errors: &mut Errors) {
     };
     if wrong {
         let detail = "must be atomic as item of a list with x-kubernetes-list-type=set";
-        errors.push(FieldError::invalid(&path.child(field), items[field].clone(), detail));
+        // The message of a real server shows the type of the list in both cases.
+        let shown = items["x-kubernetes-list-type"].clone();
+        errors.push(FieldError::invalid(&path.child(field), shown, detail));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::field::{Errors, FieldError, Path, go_quote};
+use crate::field::{Errors, FieldError, Path};
 use crate::selector::LabelSelector;
 use crate::strategy;
 
@@ -101,11 +101,10 @@ impl Scale {
         errors
     }
 
-    /// That an object does not say how many replicas it wants.
-    pub(super) fn lacks(&self, object: &Value) -> Option<String> {
+    /// The place of the replicas that an object wants, if it does not say how many.
+    pub(super) fn lacks(&self, object: &Value) -> Option<&str> {
         let given = self.spec.find(object).is_some_and(Value::is_i64);
-        (!given)
-            .then(|| format!("the spec replicas field {} does not exist", go_quote(&self.spec.0)))
+        (!given).then_some(&*self.spec.0)
     }
 
     /// The Scale of an object.

@@ -1,12 +1,14 @@
 //! The structural schema of a version, as a definition writes it (`openAPIV3Schema`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::format;
+use crate::go_regexp;
 
 /// A schema, or a part of one. Absent fields are those that say nothing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -87,13 +89,13 @@ pub(crate) enum Additional {
     Schema(Box<Schema>),
 }
 
-/// A regular expression.
+/// A regular expression, as Go understands it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     /// As it is written.
     pub(crate) text: String,
     /// Why it is none, if so.
-    pub(crate) compiled: Result<Regex, String>,
+    pub(crate) compiled: Result<Arc<Regex>, String>,
 }
 
 impl PartialEq for Pattern {
@@ -105,7 +107,7 @@ impl PartialEq for Pattern {
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let compiled = Regex::new(&text).map_err(|error| error.to_string());
+        let compiled = go_regexp::compile(&text).map_err(|error| error.to_string());
         Ok(Pattern { text, compiled })
     }
 }
@@ -125,12 +127,6 @@ impl Schema {
             Some(Additional::Schema(schema)) => Some(&**schema),
             _ => None,
         })
-    }
-
-    /// Whether maps may hold what no schema describes.
-    pub(crate) fn allows_anything(&self) -> bool {
-        self.preserve_unknown
-            || matches!(self.additional_properties, Some(Additional::Allowed(true)))
     }
 
     /// Whether any part has rules in CEL.

@@ -155,7 +155,7 @@ impl Strategy for Custom {
         (!self.list_kind.is_empty()).then_some(&*self.list_kind)
     }
 
-    fn scale_lacks(&self, object: &Value) -> Option<String> {
+    fn scale_lacks(&self, object: &Value) -> Option<&str> {
         self.scale.as_ref()?.lacks(object)
     }
 

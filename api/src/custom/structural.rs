@@ -40,7 +40,10 @@ fn walk(schema: &Schema, level: Level, path: &Path, errors: &mut Errors) {
     extensions(schema, path, errors);
     own_metadata(schema, level, path, errors);
     values(schema, path, errors);
-    junctors(schema, path, errors);
+    // The two ways to write an integer or a string without the extension's help.
+    let alone = is_integer_or_string(&schema.any_of);
+    let in_first = schema.all_of.first().is_some_and(|first| is_integer_or_string(&first.any_of));
+    junctors(schema, Skipped { any_of: alone, any_of_first: in_first }, path, errors);
 }
 
 fn maps(schema: &Schema, level: Level, path: &Path, errors: &mut Errors) {
@@ -155,19 +158,32 @@ fn restrictions<'s>(schema: &'s Schema, path: &Path) -> Vec<(&'s Schema, Path)> 
     all
 }
 
+/// What is let pass although it speaks of types.
+#[derive(Clone, Copy)]
+struct Skipped {
+    /// `anyOf`.
+    any_of: bool,
+    /// `anyOf` of the first one of `allOf`.
+    any_of_first: bool,
+}
+
+impl Skipped {
+    const NOTHING: Skipped = Skipped { any_of: false, any_of_first: false };
+}
+
 /// Checks what only restricts values.
-fn junctors(schema: &Schema, path: &Path, errors: &mut Errors) {
-    let skipped = |part: &Schema| schema.any_of.iter().any(|any| std::ptr::eq(any, part));
-    let skip = is_integer_or_string(&schema.any_of);
+fn junctors(schema: &Schema, skipped: Skipped, path: &Path, errors: &mut Errors) {
     for (part, at) in restrictions(schema, path) {
-        if !(skip && skipped(part)) {
-            let first = schema.all_of.first().is_some_and(|first| std::ptr::eq(first, part));
-            restriction(part, first, &at, errors);
+        if skipped.any_of && schema.any_of.iter().any(|any| std::ptr::eq(any, part)) {
+            continue;
         }
+        let first = schema.all_of.first().is_some_and(|first| std::ptr::eq(first, part));
+        let any_of = skipped.any_of_first && first;
+        restriction(part, Skipped { any_of, any_of_first: false }, &at, errors);
     }
 }
 
-/// The one way to write an integer or a string without the extension's help.
+/// Whether these say that a value is an integer or a string, and nothing else.
 fn is_integer_or_string(any_of: &[Schema]) -> bool {
     let only = |schema: &Schema, kind: &str| {
         *schema == Schema { kind: kind.to_owned(), ..Schema::default() }
@@ -175,13 +191,10 @@ fn is_integer_or_string(any_of: &[Schema]) -> bool {
     matches!(any_of, [a, b] if only(a, "integer") && only(b, "string"))
 }
 
-/// Checks a schema that only restricts values; in the `first` of `allOf` an integer or a string may
-/// be written, too.
-fn restriction(schema: &Schema, first: bool, path: &Path, errors: &mut Errors) {
+/// Checks a schema that only restricts values.
+fn restriction(schema: &Schema, skipped: Skipped, path: &Path, errors: &mut Errors) {
     values(schema, path, errors);
-    if !(first && is_integer_or_string(&schema.any_of)) {
-        junctors(schema, path, errors);
-    }
+    junctors(schema, skipped, path, errors);
     let empty = "must be empty to be structural";
     let undefined = "must be undefined to be structural";
     let no = "must be false to be structural";
@@ -209,10 +222,10 @@ fn restriction(schema: &Schema, first: bool, path: &Path, errors: &mut Errors) {
         if name == "metadata" {
             errors.push(FieldError::forbidden(&at, "must not be specified in a nested context"));
         }
-        restriction(field, false, &at, errors);
+        restriction(field, Skipped::NOTHING, &at, errors);
     }
     if let Some(items) = &schema.items {
-        restriction(items, false, &path.child("items"), errors);
+        restriction(items, Skipped::NOTHING, &path.child("items"), errors);
     }
 }
 

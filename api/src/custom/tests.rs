@@ -1,14 +1,13 @@
 mod columns;
 mod objects;
 mod type_meta;
+mod values;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::validate::validate;
 use super::*;
 use crate::decode;
-use crate::field::Path;
 use crate::resources::Resource;
 
 fn at() -> Timestamp {
@@ -33,166 +32,6 @@ fn row(schema: &Value, more: &Value) -> Resource {
 
 fn schema(schema: &Value) -> Schema {
     Schema::read(schema).expect("a schema")
-}
-
-#[test]
-fn values_are_refused_in_kubernetes_words() {
-    for (rules, value, want) in [
-        (
-            json!({"type": "integer"}),
-            json!("string"),
-            r#"spec.a: Invalid value: "string": spec.a in body must be of type integer: "string""#,
-        ),
-        (
-            json!({"type": "string"}),
-            json!(null),
-            r#"spec.a: Invalid value: "null": spec.a in body must be of type string: "null""#,
-        ),
-        (
-            json!({"type": "integer", "minimum": 1}),
-            json!(0),
-            "spec.a: Invalid value: 0: spec.a in body should be greater than or equal to 1",
-        ),
-        (
-            json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}),
-            json!(1),
-            "spec.a: Invalid value: 1: spec.a in body should be greater than 1",
-        ),
-        (
-            json!({"type": "number", "maximum": 1.5}),
-            json!(2),
-            "spec.a: Invalid value: 2: spec.a in body should be less than or equal to 1.5",
-        ),
-        (
-            json!({"type": "number", "maximum": 1_000_000}),
-            json!(2_000_000),
-            "spec.a: Invalid value: 2000000: spec.a in body should be less than or equal to 1e+06",
-        ),
-        (
-            json!({"type": "integer", "multipleOf": 2}),
-            json!(3),
-            "spec.a: Invalid value: 3: spec.a in body should be a multiple of 2",
-        ),
-        (
-            json!({"type": "string", "enum": ["a", "b"]}),
-            json!("c"),
-            r#"spec.a: Unsupported value: "c": supported values: "a", "b""#,
-        ),
-        (
-            json!({"type": "string", "maxLength": 2}),
-            json!("äöü"),
-            "spec.a: Too long: may not be more than 2 bytes",
-        ),
-        (
-            json!({"type": "string", "minLength": 2}),
-            json!("a"),
-            r#"spec.a: Invalid value: "a": spec.a in body should be at least 2 chars long"#,
-        ),
-        (
-            json!({"type": "string", "pattern": "^a+$"}),
-            json!("b"),
-            r#"spec.a: Invalid value: "b": spec.a in body should match '^a+$'"#,
-        ),
-        (
-            json!({"type": "string", "format": "date-time"}),
-            json!("noon"),
-            r#"spec.a: Invalid value: "noon": spec.a in body must be of type date-time: "noon""#,
-        ),
-        (
-            json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
-            json!(["a", "b"]),
-            "spec.a: Too many: 2: must have at most 1 item",
-        ),
-        (
-            json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
-            json!([]),
-            "spec.a: Invalid value: 0: spec.a in body should have at least 1 items",
-        ),
-        (
-            json!({"type": "array", "items": {"type": "string"}}),
-            json!([1]),
-            r#"spec.a[0]: Invalid value: "integer": spec.a[0] in body must be of type string: "integer""#,
-        ),
-        (
-            json!({"type": "number", "maximum": 5, "exclusiveMaximum": true}),
-            json!(5),
-            "spec.a: Invalid value: 5: spec.a in body should be less than 5",
-        ),
-        (
-            json!({"type": "integer", "enum": [1, 2]}),
-            json!(3),
-            r#"spec.a: Unsupported value: 3: supported values: "1", "2""#,
-        ),
-        (
-            json!({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 1}),
-            json!({"b": "1", "c": "2"}),
-            "spec.a: Too many: 2: must have at most 1 item",
-        ),
-        (
-            json!({"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}),
-            json!({}),
-            "spec.a: Invalid value: 0: spec.a in body should have at least 1 properties",
-        ),
-        (
-            json!({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]}),
-            json!({}),
-            "spec.a.b: Required value",
-        ),
-        (
-            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
-            json!({"k": true}),
-            r#"spec.a.k: Invalid value: "boolean": spec.a.k in body must be of type integer: "boolean""#,
-        ),
-        (
-            json!({"x-kubernetes-int-or-string": true}),
-            json!({}),
-            r#"spec.a: Invalid value: "object": spec.a in body must be of type integer,string: "object""#,
-        ),
-        (
-            json!({"x-kubernetes-int-or-string": true}),
-            json!(1.5),
-            r#"spec.a: Invalid value: "number": spec.a in body must be of type integer,string: "number""#,
-        ),
-        (
-            json!({"type": "string", "format": "k8s-short-name"}),
-            json!("A_b"),
-            r#"spec.a: Invalid value: "A_b": spec.a in body must be of type k8s-short-name: "A_b""#,
-        ),
-        (
-            json!({"type": "integer", "oneOf": [{"minimum": 5}, {"minimum": 6}]}),
-            json!(7),
-            r#"spec.a: Invalid value: "": "spec.a" must validate one and only one schema (oneOf). Found 2 valid alternatives"#,
-        ),
-        (
-            json!({"type": "integer", "not": {"minimum": 5}}),
-            json!(7),
-            r#"spec.a: Invalid value: "": "spec.a" must not validate the schema (not)"#,
-        ),
-    ] {
-        let errors = validate(&schema(&rules), &value, &Path::new("spec").child("a"));
-        let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(said, [want], "{rules} {value}");
-    }
-}
-
-#[test]
-fn values_are_accepted() {
-    for (rules, value) in [
-        (json!({"type": "integer"}), json!(1.0)),
-        (json!({"type": "number"}), json!(1)),
-        (json!({"type": "string", "nullable": true}), json!(null)),
-        (json!({"x-kubernetes-int-or-string": true}), json!("50%")),
-        (json!({"x-kubernetes-int-or-string": true}), json!(50)),
-        (json!({"x-kubernetes-int-or-string": true}), json!(50.0)),
-        (json!({"x-kubernetes-preserve-unknown-fields": true}), json!([1, {"a": "b"}])),
-        (json!({"type": "string", "format": "unheard-of"}), json!("x")),
-        (json!({"type": "string", "format": "ipv4"}), json!("10.0.0.1")),
-        (json!({"type": "string", "format": "duration"}), json!("1h30m")),
-        (json!({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 1}]}), json!(7)),
-    ] {
-        let errors = validate(&schema(&rules), &value, &Path::new("a"));
-        assert!(errors.is_empty(), "{rules} {value}: {errors:?}");
-    }
 }
 
 #[test]
@@ -244,6 +83,31 @@ fn unknown_fields_go_and_absent_ones_come() {
 }
 
 #[test]
+fn of_what_may_be_anything_little_is_known() {
+    let free = json!({"type": "object", "additionalProperties": true});
+    let none = json!({"type": "object", "additionalProperties": false});
+    let list = json!({"type": "array", "x-kubernetes-preserve-unknown-fields": true,
+        "items": {"type": "object", "properties": {"strict": {"type": "object"}}}});
+    let schema = schema(&json!({"type": "object", "properties": {
+        "free": free, "none": none, "list": list}}));
+    let mut value = json!({
+        "free": {"a": 1, "b": {"c": 1, "d": [{"e": 1}]}, "f": [{"g": 1}]},
+        "none": {"a": {"b": 1}},
+        "list": [{"kept": {"a": 1}, "strict": {"a": 1}}],
+    });
+    let mut problems = Vec::new();
+    prune::part(&schema, &mut value, &mut problems);
+    assert_eq!(
+        value,
+        json!({"free": {"a": 1, "b": {}, "f": [{}]}, "none": {"a": {}},
+            "list": [{"kept": {"a": 1}, "strict": {}}]})
+    );
+    problems.sort();
+    let want = ["free.b.c", "free.b.d", "free.f[0].g", "list[0].strict.a", "none.a.b"];
+    assert_eq!(problems, want.map(|field| format!("unknown field \"{field}\"")));
+}
+
+#[test]
 fn finalizers_need_no_domain() {
     let row = row(&json!({"type": "object"}), &json!({}));
     let old = json!({"apiVersion": "gold.io/v1", "kind": "Foo",
@@ -291,7 +155,8 @@ fn one_row_per_served_version() {
     assert_eq!(stored["apiVersion"], "gold.io/v1");
     assert_eq!(rows[2].strategy.from_stored(stored)["apiVersion"], "gold.io/v1beta1");
     definition["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
-    assert!(!super::rows(&definition)[0].allows(crate::resources::Verb::Create));
+    let verbs = super::rows(&definition)[0].verbs.iter().map(|verb| verb.as_str());
+    assert_eq!(verbs.collect::<Vec<_>>(), ["delete", "deletecollection", "get", "list", "watch"]);
 }
 
 #[test]

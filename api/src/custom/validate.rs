@@ -3,11 +3,15 @@
 //! Source: k8s.io/kube-openapi/pkg/validation/{validate,errors},
 //! k8s.io/apiextensions-apiserver/pkg/apiserver/validation.
 
+mod kinds;
+mod numbers;
+
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Schema, format, lists, number};
+use super::schema::Additional;
+use super::{Schema, format, lists};
 use crate::field::{Errors, FieldError, Kind, Path, go_quote};
 
 /// Checks a value; `path` is where it is (the root for a whole object).
@@ -31,6 +35,9 @@ pub(super) fn validate_change(
 /// The errors of a value that was checked as if it were a whole, at the place where it is. The
 /// messages go on speaking of places in the value.
 pub(crate) fn prefixed(mut errors: Errors, base: &Path) -> Errors {
+    if *base == Path::root() {
+        return errors;
+    }
     let root = Path::root().to_string();
     for error in &mut errors {
         error.field = match error.field.as_str() {
@@ -46,16 +53,16 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, error
     if value.is_null() && schema.nullable || old == Some(value) {
         return;
     }
-    let at = || shown(path);
-    if !has_kind(schema, value) {
-        let found = kind_of(value);
-        let wanted = if schema.int_or_string { "integer,string" } else { &schema.kind };
-        let detail = format!("{} in body must be of type {wanted}: {}", at(), go_quote(found));
+    if let Some(mismatch) = kinds::mismatch(schema, value) {
+        let kinds::Mismatch { wanted, found } = mismatch;
+        let detail =
+            format!("{} in body must be of type {wanted}: {}", shown(path), go_quote(found));
         errors.push(typed(path, found.into(), &detail));
-        return;
     }
-    junctors(schema, value, path, errors);
-    if !schema.values.is_empty() && !schema.values.contains(value) {
+    if !value.is_null() {
+        junctors(schema, value, path, errors);
+    }
+    if !schema.values.is_empty() && !schema.values.iter().any(|one| is_same(value, one)) {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let values: Vec<String> = schema.values.iter().map(text).collect();
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -63,12 +70,20 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, error
     }
     match value {
         Value::String(text) => check_text(schema, text, path, errors),
-        Value::Number(number) => {
-            check_number(schema, value, number.as_f64().unwrap_or(0.0), path, errors);
-        }
+        Value::Number(number) => numbers::check(schema, number, path, errors),
         Value::Array(list) => check_list(schema, list, old, path, errors),
         Value::Object(map) => check_object(schema, map, old, path, errors),
         Value::Null | Value::Bool(_) => {}
+    }
+}
+
+/// Whether a value is this one of an enumeration. Numbers are taken for what the other one is, so
+/// 1.5 is 1.
+fn is_same(value: &Value, one: &Value) -> bool {
+    match (value.as_f64(), one.as_i64(), one.as_f64()) {
+        (Some(value), Some(_), Some(one)) => value.trunc() == one,
+        (Some(value), None, Some(one)) => value == one,
+        _ => value == one,
     }
 }
 
@@ -80,31 +95,6 @@ fn shown(path: &Path) -> String {
 
 fn typed(path: &Path, value: Value, detail: &str) -> FieldError {
     FieldError { kind: Kind::TypeInvalid, ..FieldError::invalid(path, value, detail) }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-fn has_kind(schema: &Schema, value: &Value) -> bool {
-    let whole = || value.as_f64().is_some_and(|number| number.fract() == 0.0);
-    if schema.int_or_string {
-        return value.is_string() || whole();
-    }
-    match schema.kind.as_str() {
-        "" => true,
-        "number" => value.is_number(),
-        "integer" => whole(),
-        kind => kind == kind_of(value),
-    }
 }
 
 fn junctors(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
@@ -154,56 +144,25 @@ fn junctors(schema: &Schema, value: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// Checks a text; of its length and its pattern the first thing that is wrong is told.
 fn check_text(schema: &Schema, text: &str, path: &Path, errors: &mut Errors) {
     let length = text.chars().count() as u64;
+    let at = || shown(path);
     let refuse = |detail: String| FieldError::invalid(path, text, &detail);
     if let Some(most) = schema.max_length.filter(|most| length > *most) {
         errors.push(FieldError::too_long(path, usize::try_from(most).unwrap_or(usize::MAX)));
-    }
-    if let Some(least) = schema.min_length.filter(|least| length < *least) {
-        let at = shown(path);
-        errors.push(refuse(format!("{at} in body should be at least {least} chars long")));
-    }
-    if let Some(pattern) = &schema.pattern
+    } else if let Some(least) = schema.min_length.filter(|least| length < *least) {
+        errors.push(refuse(format!("{} in body should be at least {least} chars long", at())));
+    } else if let Some(pattern) = &schema.pattern
         && let Ok(regex) = &pattern.compiled
         && !regex.is_match(text)
     {
-        errors.push(refuse(format!("{} in body should match '{}'", shown(path), pattern.text)));
+        errors.push(refuse(format!("{} in body should match '{}'", at(), pattern.text)));
     }
-    if !schema.int_or_string && !format::fits(&schema.format, text) {
-        let at = shown(path);
-        let detail = format!("{at} in body must be of type {}: {}", schema.format, go_quote(text));
+    let format = format::of(schema);
+    if !format::fits(format, text) {
+        let detail = format!("{} in body must be of type {format}: {}", at(), go_quote(text));
         errors.push(typed(path, text.into(), &detail));
-    }
-}
-
-fn check_number(schema: &Schema, value: &Value, number: f64, path: &Path, errors: &mut Errors) {
-    let refuse = |detail: String| {
-        FieldError::invalid(
-            path,
-            value.clone(),
-            &format!("{} in body should be {detail}", shown(path)),
-        )
-    };
-    if let Some(least) = schema.minimum {
-        let limit = number::shown(least);
-        if schema.exclusive_minimum && number <= least {
-            errors.push(refuse(format!("greater than {limit}")));
-        } else if number < least {
-            errors.push(refuse(format!("greater than or equal to {limit}")));
-        }
-    }
-    if let Some(most) = schema.maximum {
-        let limit = number::shown(most);
-        if schema.exclusive_maximum && number >= most {
-            errors.push(refuse(format!("less than {limit}")));
-        } else if number > most {
-            errors.push(refuse(format!("less than or equal to {limit}")));
-        }
-    }
-    if let Some(factor) = schema.multiple_of.filter(|factor| !number::is_multiple(number, *factor))
-    {
-        errors.push(refuse(format!("a multiple of {}", number::shown(factor))));
     }
 }
 
@@ -245,19 +204,25 @@ fn check_object(
     path: &Path,
     errors: &mut Errors,
 ) {
-    for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
-        errors.push(FieldError::required(&path.child(name), ""));
-    }
     if let Some(least) = schema.min_properties.filter(|least| map.len() < *least) {
         let detail = format!("{} in body should have at least {least} properties", shown(path));
         errors.push(FieldError::invalid(path, map.len(), &detail));
+        return;
     }
     if let Some(most) = schema.max_properties.filter(|most| map.len() > *most) {
         errors.push(FieldError::too_many(path, map.len(), most));
+        return;
     }
     for (name, value) in map {
         if let Some(field) = schema.field(name) {
             check(field, value, old.and_then(|old| old.get(name)), &path.child(name), errors);
+        } else if schema.additional_properties == Some(Additional::Allowed(false)) {
+            let at = shown(&path.child(name));
+            let detail = format!("{at} in body is a forbidden property");
+            errors.push(FieldError::invalid(path, name.as_str(), &detail));
         }
+    }
+    for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
+        errors.push(FieldError::required(&path.child(name), ""));
     }
 }

@@ -79,8 +79,9 @@ fn group(version: &str) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
+/// `version` may have its group before it, which is not told.
 pub(super) fn cannot_handle(kind: &str, version: &str, wanted: &str, detail: &str) -> Status {
-    let version = go_quote(version);
+    let version = go_quote(version.rsplit('/').next().unwrap_or_default());
     Status::bad_request(format!(
         "{kind} in version {version} cannot be handled as a {wanted}: {detail}"
     ))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::at::At;
-use super::{go_types, json_type};
+use super::{go_types, json_type, time};
 use crate::field::go_quote;
 use crate::meta;
 use crate::quantity::Quantity;
@@ -128,11 +128,11 @@ fn clean_scalar(shape: &Shape, value: &mut Value, place: &Place<'_>) -> Result<(
             true
         }
         (Shape::Time, Value::String(text)) => {
-            *value = clean_time(text, "2006-01-02T15:04:05Z07:00", meta::time)?;
+            *value = clean_time(text, time::TIME, meta::time)?;
             true
         }
         (Shape::MicroTime, Value::String(text)) => {
-            *value = clean_time(text, "2006-01-02T15:04:05.000000Z07:00", meta::micro_time)?;
+            *value = clean_time(text, time::MICRO_TIME, meta::micro_time)?;
             true
         }
         _ => false,
@@ -165,13 +165,12 @@ fn clean_bytes(text: &str) -> Result<Value, String> {
 }
 
 fn clean_time(text: &str, layout: &str, format: fn(Timestamp) -> String) -> Result<Value, String> {
-    // RFC 3339 has years of four digits; what signed years become, typed clients cannot read.
-    let parsed = text.parse::<Timestamp>().ok().filter(|_| !text.starts_with(['+', '-']));
-    let shown = parsed.map(format).filter(|shown| !shown.starts_with('-'));
-    match shown {
-        Some(time) => Ok(time.into()),
-        None => Err(super::time::error(text, layout)),
+    let shown = format(time::parse(text, layout)?);
+    // What signed years become, typed clients cannot read, and neither can Go.
+    if shown.starts_with('-') {
+        return Err("Time.MarshalJSON: year outside of range [0,9999]".to_owned());
     }
+    Ok(shown.into())
 }
 
 fn clean_quantity(value: &Value) -> Result<Value, String> {

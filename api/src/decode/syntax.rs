@@ -7,7 +7,7 @@
 /// What a text ends in the middle of.
 const END: &str = "unexpected end of JSON input";
 /// How many lists and objects may be inside of each other, as in Go.
-const DEPTH: usize = 10_000;
+pub(super) const DEPTH: usize = 10_000;
 
 /// What is wrong with a text; `None` if it is JSON.
 pub(crate) fn error(text: &[u8]) -> Option<String> {

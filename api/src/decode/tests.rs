@@ -162,7 +162,7 @@ fn canonical_quantities_and_times() {
 
 #[test]
 fn garbage_is_refused_without_panic() {
-    for body in ["", "{\"a\":", "[]", "1", "\u{0}", "{\"metadata\":{\"name\":\"\\ud800\"}}"] {
+    for body in ["", "{\"a\":", "[]", "1", "\u{0}", "{\"metadata\":{\"name\":\"\\ud80\"}}"] {
         assert_eq!(decode(pods(), body.as_bytes()).expect_err(body).code, 400);
     }
     assert_eq!(decode(pods(), &[0xff, 0xfe]).expect_err("not UTF-8").code, 400);
@@ -223,9 +223,10 @@ fn times_that_typed_clients_cannot_read_are_refused() {
             "status": {"startTime": time}})
         .to_string()
     };
-    for bad in ["-000001-01-01T00:00:00Z", "+002024-01-02T03:04:05Z", "0000-01-01T00:00:00+23:00"] {
+    for bad in ["-000001-01-01T00:00:00Z", "+002024-01-02T03:04:05Z", "2024-01-02 03:04:05Z"] {
         assert!(refused(&pod(bad)).contains("parsing time"), "{bad}");
     }
+    assert!(refused(&pod("0000-01-01T00:00:00+23:00")).contains("year outside of range"));
     let decoded = decode(pods(), pod("2024-01-02T03:04:05+01:00").as_bytes()).expect("decodes");
     assert_eq!(decoded.object["status"]["startTime"], "2024-01-02T02:04:05Z");
 }
@@ -254,4 +255,84 @@ fn a_refusal_names_so_many_causes_and_no_more() {
     };
     let status = crate::lifecycle::before_create(pods(), &mut object, &creation).expect_err("bad");
     assert_eq!(status.details.expect("details").causes.len(), 1000);
+}
+
+#[test]
+fn what_is_dropped_may_be_as_deep_as_in_go() {
+    let nested = |depth: usize| "{\"a\":".repeat(depth) + "1" + &"}".repeat(depth);
+    let pod =
+        |depth: usize| format!("{{\"metadata\":{{\"name\":\"a\"}},\"odd\":{}}}", nested(depth));
+    for depth in [1, 99, 100, 9_998] {
+        let decoded = decode(pods(), pod(depth).as_bytes()).expect("decodes");
+        assert_eq!(decoded.problems, ["unknown field \"odd\""], "{depth}");
+    }
+    assert!(refused(&pod(10_001)).contains("invalid character '{' exceeded max depth"));
+    // The owners of fields are kept as they come, so deep ones are refused.
+    let owned = |depth: usize| {
+        let fields = nested(depth);
+        format!("{{\"metadata\":{{\"managedFields\":[{{\"fieldsV1\":{fields}}}]}}}}")
+    };
+    assert!(decode(pods(), owned(parse::DEEPEST - 4).as_bytes()).is_ok());
+    for depth in [parse::DEEPEST - 3, 5_000] {
+        let want = "Pod in version \"v1\" cannot be handled as a Pod: exceeded max depth: at most \
+                    100 lists and objects inside of each other";
+        assert_eq!(refused(&owned(depth)), want, "{depth}");
+    }
+    assert!(json(nested(101).as_bytes()).is_err() && json(nested(100).as_bytes()).is_ok());
+}
+
+#[test]
+fn a_group_is_not_told_with_its_version() {
+    let deployments = by_path("apps", "v1", "deployments").expect("deployments exist");
+    let body = br#"{"apiVersion":"apps/v1","kind":"Deployment","spec":{"replicas":"x"},"odd":1}"#;
+    let status = decode(deployments, body).expect_err("no number");
+    let head = "Deployment in version \"v1\" cannot be handled as a Deployment: ";
+    assert_eq!(
+        status.message,
+        format!(
+            "{head}json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas \
+             of type int32"
+        )
+    );
+    let decoded = decode(deployments, br#"{"odd":1}"#).expect("decodes");
+    let strict = decoded.strict(deployments).expect_err("strict");
+    assert_eq!(strict.message, format!("{head}strict decoding error: unknown field \"odd\""));
+    let other = br#"{"apiVersion":"extensions/v1beta1","kind":"Deployment"}"#;
+    let status = decode(deployments, other).expect_err("another version");
+    let want = "Deployment in version \"v1beta1\" cannot be handled as a Deployment: no kind \
+                \"Deployment\" is registered for version \"extensions/v1beta1\" in scheme";
+    assert_eq!(status.message, want);
+}
+
+#[test]
+fn numbers_that_do_not_fit_are_named() {
+    let services = by_path("", "v1", "services").expect("services exist");
+    for (port, kind) in [
+        ("70000000000", "number 70000000000"),
+        ("-2147483649", "number -2147483649"),
+        ("1.5", "number 1.5"),
+        ("true", "bool"),
+        ("[]", "array"),
+    ] {
+        let body = format!("{{\"spec\":{{\"ports\":[{{\"targetPort\":{port}}}]}}}}");
+        let status = decode(services, body.as_bytes()).expect_err(port);
+        let want = format!(
+            "Service in version \"v1\" cannot be handled as a Service: json: cannot unmarshal {kind} \
+             into Go struct field ServicePort.spec.ports.targetPort of type int32"
+        );
+        assert_eq!(status.message, want);
+    }
+}
+
+#[test]
+fn micro_times_have_six_digits() {
+    let leases = by_path("coordination.k8s.io", "v1", "leases").expect("leases exist");
+    let lease = |time: &str| json!({"spec": {"renewTime": time}}).to_string();
+    let decoded = decode(leases, lease("2024-01-02T03:04:05.000100+01:00").as_bytes());
+    let spec = decoded.expect("decodes").object["spec"].take();
+    assert_eq!(spec, json!({"renewTime": "2024-01-02T02:04:05.000100Z"}));
+    for bad in ["2024-01-02T03:04:05Z", "2024-01-02T03:04:05.1Z", "2024-01-02T03:04:05.1234567Z"] {
+        let status = decode(leases, lease(bad).as_bytes()).expect_err(bad);
+        assert!(status.message.contains("as \"2006-01-02T15:04:05.000000Z07:00\""), "{status}");
+    }
 }

@@ -85,15 +85,17 @@ fn read(patch: Value) -> Result<Vec<Operation>, PatchError> {
 fn operate(document: &mut Value, operation: Operation, copied: &mut usize) -> Option<()> {
     let Operation { op, path, from, value } = operation;
     match op.as_str() {
-        "add" => pointer::find(document, &path?)?.add(value.unwrap_or_default()),
+        "add" => add(document, &path?, value.unwrap_or_default()),
         "remove" => pointer::find(document, &path?)?.remove().map(drop),
         "replace" => {
-            *pointer::find(document, &path?)?.get()? = value.unwrap_or_default();
+            let (path, value) = (path?, value.unwrap_or_default());
+            fits(&path, &value)?;
+            *pointer::find(document, &path)?.get()? = value;
             Some(())
         }
         "move" => {
             let moved = pointer::find(document, &from?)?.remove()?;
-            pointer::find(document, &path?)?.add(moved)
+            add(document, &path?, moved)
         }
         "copy" => {
             let copy = pointer::find(document, &from?)?.get()?.clone();
@@ -101,7 +103,7 @@ fn operate(document: &mut Value, operation: Operation, copied: &mut usize) -> Op
             if *copied > MAX_RESULT_BYTES {
                 return None;
             }
-            pointer::find(document, &path?)?.add(copy)
+            add(document, &path?, copy)
         }
         "test" => {
             let mut place = pointer::find(document, &path?)?;
@@ -115,6 +117,18 @@ fn operate(document: &mut Value, operation: Operation, copied: &mut usize) -> Op
         }
         _ => None,
     }
+}
+
+fn add(document: &mut Value, path: &str, value: Value) -> Option<()> {
+    fits(path, &value)?;
+    pointer::find(document, path)?.add(value)
+}
+
+/// Each operation can put what others have made into itself, twice as deep as it was: none may make
+/// it deeper than what a client may send.
+fn fits(path: &str, value: &Value) -> Option<()> {
+    let fields = path.bytes().filter(|byte| *byte == b'/').count();
+    crate::decode::fits_below(fields, value).then_some(())
 }
 
 /// Fields that operations do not have, and those that are there twice, operation by operation.
@@ -173,6 +187,36 @@ mod tests {
             assert_eq!(run(&object, &patch), Err(PatchError::Rejected), "{patch}");
         }
         assert_eq!(run(&object, &json!([])), Ok(object));
+    }
+
+    #[test]
+    fn no_operation_makes_an_object_too_deep() {
+        // Each copy puts all of the chain at its end.
+        let mut path = "/data/a".to_owned();
+        let mut operations = vec![json!({"op": "add", "path": "/data", "value": {"a": {}}})];
+        for _ in 0..18 {
+            operations.push(json!({"op": "copy", "from": "/data", "path": format!("{path}/a")}));
+            path = format!("{path}/a{}", &path["/data".len()..]);
+            if path.len() > 100_000 {
+                break;
+            }
+        }
+        assert_eq!(run(&json!({}), &json!(operations)), Err(PatchError::Rejected));
+        operations.truncate(4);
+        assert!(run(&json!({}), &json!(operations)).is_ok());
+        let deep = (0..97).fold(json!(1), |value, _| json!({ "a": value }));
+        let object = json!({"a": deep, "b": {"c": {"d": {"e": 1}}}});
+        for (op, path, fits) in [
+            ("add", "/b/c/d", true),
+            ("add", "/b/c/d/e", false),
+            ("replace", "/b/c/d", true),
+            ("replace", "/b/c/d/e", false),
+        ] {
+            let done = run(&object, &json!([{"op": op, "path": path, "value": deep}]));
+            assert_eq!(done.is_ok(), fits, "{op} {path}");
+        }
+        let patch = json!([{"op": "move", "from": "/a", "path": "/b/c/d/f"}]);
+        assert_eq!(run(&object, &patch), Err(PatchError::Rejected));
     }
 
     #[test]

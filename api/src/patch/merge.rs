@@ -6,6 +6,9 @@ use super::{PatchError, parse};
 
 pub(super) fn apply(object: &Value, body: &[u8]) -> Result<Value, PatchError> {
     let patch = parse(body)?;
+    if patch.is_null() {
+        return Err(PatchError::Directive("Invalid JSON Patch".to_owned()));
+    }
     if !patch.is_object() {
         return Err(PatchError::Malformed(format!(
             "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
@@ -30,6 +33,8 @@ mod tests {
         let result = apply(&object, patch.to_string().as_bytes());
         assert_eq!(result, Ok(json!({"a": {"c": [3]}, "d": 1, "e": {}})));
         assert!(apply(&object, b"[]").is_err());
+        let nothing = apply(&object, b"null").expect_err("no patch");
+        assert_eq!(nothing.to_string(), "Invalid JSON Patch");
         assert!(apply(&object, b"{").is_err());
     }
 }

@@ -37,7 +37,11 @@ pub fn schema_type(api_version: &str, kind: &str) -> Option<String> {
     let name = match (api_version, kind) {
         // Clients name the group and version in which they delete.
         (_, "DeleteOptions") | ("v1", "Status") => format!("meta.v1.{kind}"),
-        ("meta.k8s.io/v1", "PartialObjectMetadata") => PARTIAL_OBJECT_METADATA.to_owned(),
+        ("meta.k8s.io/v1" | "meta.k8s.io/v1beta1", "PartialObjectMetadata") => {
+            PARTIAL_OBJECT_METADATA.to_owned()
+        }
+        // The older version lives on in clients, and looks the same.
+        ("policy/v1beta1", "Eviction") => "policy.v1.Eviction".to_owned(),
         _ => {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
             let (_, short) = GROUPS.iter().find(|(of, _)| *of == group)?;
@@ -52,13 +56,21 @@ pub fn schema_type(api_version: &str, kind: &str) -> Option<String> {
 /// # Errors
 /// [`Error`] for a body that is malformed, or of a kind that no built-in type has.
 pub fn read(body: &[u8]) -> Result<Value, Error> {
-    let envelope::Envelope { api_version, kind, message } = envelope::open(body)?;
-    let Some(type_name) = schema_type(&api_version, &kind) else {
-        return Err(Error::Kind { kind, api_version });
+    read_message(&envelope::open(body)?)
+}
+
+/// The JSON of a body that has been opened.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_message(envelope: &envelope::Envelope<'_>) -> Result<Value, Error> {
+    let envelope::Envelope { api_version, kind, message } = envelope;
+    let Some(type_name) = schema_type(api_version, kind) else {
+        return Err(Error::Kind { kind: kind.clone(), api_version: api_version.clone() });
     };
     let mut object = decode(&type_name, message)?;
-    object["apiVersion"] = api_version.into();
-    object["kind"] = kind.into();
+    object["apiVersion"] = api_version.as_str().into();
+    object["kind"] = kind.as_str().into();
     Ok(object)
 }
 
@@ -91,10 +103,13 @@ mod tests {
             ("rbac.authorization.k8s.io/v1", "Role", Some("rbac.v1.Role")),
             ("autoscaling/v1", "Scale", Some("autoscaling.v1.Scale")),
             ("policy/v1", "Eviction", Some("policy.v1.Eviction")),
+            ("policy/v1beta1", "Eviction", Some("policy.v1.Eviction")),
+            ("policy/v1beta1", "PodDisruptionBudget", None),
             ("apps/v1", "DeleteOptions", Some("meta.v1.DeleteOptions")),
             ("v1", "Status", Some("meta.v1.Status")),
             ("metrics.k8s.io/v1beta1", "PodMetrics", Some("metrics.v1beta1.PodMetrics")),
             ("meta.k8s.io/v1", "PartialObjectMetadata", Some(PARTIAL_OBJECT_METADATA)),
+            ("meta.k8s.io/v1beta1", "PartialObjectMetadata", Some(PARTIAL_OBJECT_METADATA)),
             ("meta.k8s.io/v1", "Table", None),
             ("apps.example.com/v1", "Deployment", None),
             ("apps/v2", "Deployment", None),

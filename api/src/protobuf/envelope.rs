@@ -25,6 +25,19 @@ pub struct Envelope<'a> {
     pub message: &'a [u8],
 }
 
+impl Envelope<'_> {
+    /// The envelope, with this version and kind where it names none.
+    #[must_use]
+    pub fn or_of(mut self, (api_version, kind): (&str, &str)) -> Self {
+        for (field, wanted) in [(&mut self.api_version, api_version), (&mut self.kind, kind)] {
+            if field.is_empty() {
+                wanted.clone_into(field);
+            }
+        }
+        self
+    }
+}
+
 /// Opens a body.
 ///
 /// # Errors
@@ -166,6 +179,20 @@ mod tests {
         assert_eq!(opened.message, b"\x0a\0");
         let long = vec![7; 300];
         assert_eq!(open(&seal("v1", "Pod", &long)).unwrap().message, long);
+    }
+
+    #[test]
+    fn what_says_not_what_it_is_is_what_is_wanted() {
+        for (version, kind, want) in [
+            ("", "", ("v1", "Pod")),
+            ("", "Node", ("v1", "Node")),
+            ("apps/v1", "", ("apps/v1", "Pod")),
+            ("apps/v1", "Scale", ("apps/v1", "Scale")),
+        ] {
+            let body = seal(version, kind, b"");
+            let opened = open(&body).unwrap().or_of(("v1", "Pod"));
+            assert_eq!((&*opened.api_version, &*opened.kind), want, "{version} {kind}");
+        }
     }
 
     #[test]

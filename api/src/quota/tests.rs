@@ -144,3 +144,52 @@ fn scopes_choose_pods() {
     assert!(covers(&quota(json!([]), json!([])), "services", &json!({})));
     assert!(!covers(&quota(json!(["BestEffort"]), json!([])), "services", &json!({})));
 }
+
+#[test]
+fn claims_cost_the_devices_they_may_take() {
+    let resource = GroupResource::new("resource.k8s.io", "resourceclaims");
+    let exactly = |mode: &str, count: i64, class: &str| json!({"name": "r", "exactly": {"deviceClassName": class, "allocationMode": mode, "count": count}});
+    let either = |list: Value| json!({"name": "e", "firstAvailable": list});
+    let one = |mode: &str, count: i64, class: &str| json!({"name": "s", "deviceClassName": class, "allocationMode": mode, "count": count});
+    let count = "count/resourceclaims.resource.k8s.io=1";
+    for (requests, want) in [
+        (json!([]), count.to_owned()),
+        (json!([exactly("ExactCount", 2, "gpu")]), format!("{count},gpu{DEVICES}=2")),
+        (
+            json!([exactly("ExactCount", 2, "gpu"), exactly("All", 0, "gpu")]),
+            format!("{count},gpu{DEVICES}=34"),
+        ),
+        (
+            json!([
+                either(json!([
+                    one("ExactCount", 2, "gpu"),
+                    one("ExactCount", 4, "gpu"),
+                    one("ExactCount", 1, "nic")
+                ])),
+                exactly("ExactCount", 1, "gpu")
+            ]),
+            format!("{count},gpu{DEVICES}=5,nic{DEVICES}=1"),
+        ),
+    ] {
+        let claim = json!({"spec": {"devices": {"requests": requests}}});
+        assert_eq!(spell(&usage(&resource, &claim)), want, "{requests}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_held_after_its_grace_costs_its_count_alone() {
+    let resource = GroupResource::new("", "pods");
+    let pod = |metadata: Value| json!({"metadata": metadata, "spec": {"containers": [needs("a", json!({"cpu": "1"}), json!({}))]}});
+    let going =
+        || json!({"deletionTimestamp": "2026-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30});
+    let all = "count/pods=1,cpu=1,pods=1,requests.cpu=1";
+    for (metadata, now, want) in [
+        (json!({}), "2026-01-01T01:00:00Z", all),
+        (going(), "2026-01-01T00:00:31Z", all),
+        (going(), "2026-01-01T00:01:00Z", all),
+        (going(), "2026-01-01T00:01:01Z", "count/pods=1"),
+    ] {
+        let usage = usage_at(&resource, &pod(metadata.clone()), now.parse().unwrap());
+        assert_eq!(spell(&usage), want, "{metadata} at {now}");
+    }
+}

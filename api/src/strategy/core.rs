@@ -15,6 +15,9 @@ use crate::quantity::Quantity;
 
 pub(in crate::strategy) use resource_name::is_extended as is_extended_resource;
 
+/// The class of a claim or volume, in the days before it had a field.
+const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
+
 /// The ways in which a volume can be mounted, in alphabetical order.
 const ACCESS_MODES: &[&str] =
     &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -31,8 +34,17 @@ fn basic_amount(value: &Value, path: &Path) -> Option<FieldError> {
     Some(FieldError::invalid(path, amount.value(), "must be a valid resource quantity"))
 }
 
+/// About a claim or volume that names its class in an annotation.
+fn warning_of_class(object: &Value) -> Option<String> {
+    object["metadata"]["annotations"].get(CLASS_ANNOTATION)?;
+    Some(format!(
+        "metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; use \"storageClassName\" \
+         attribute instead"
+    ))
+}
+
 /// Adds a finalizer to a new object.
-fn protect(object: &mut Value, finalizer: &str) {
+pub(super) fn protect(object: &mut Value, finalizer: &str) {
     let metadata = &mut object["metadata"];
     let mut finalizers = metadata["finalizers"].as_array().cloned().unwrap_or_default();
     if !finalizers.iter().any(|name| name == finalizer) {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::event::{self, Event};
 use super::{Strategy, set_default};
-use crate::field::{Errors, FieldError, Path};
-use crate::names;
+use crate::field::Errors;
 
 #[derive(Debug)]
 pub(crate) struct EventV1;
@@ -49,59 +49,18 @@ impl Strategy for EventV1 {
 
     /// Events made through this group must say who acted and what was done.
     fn validate(&self, object: &Value) -> Errors {
-        let mut errors = Errors::new();
-        let text = |field: &str| object[field].as_str().unwrap_or_default();
-        if text("eventTime").is_empty() {
-            errors.push(FieldError::required(&Path::new("eventTime"), ""));
-        }
-        let kind = text("type");
-        if kind != "Normal" && kind != "Warning" {
-            let detail = format!("has invalid value: {kind}");
-            errors.push(FieldError::invalid(&Path::new("type"), "", &detail));
-        }
-        let controller = text("reportingController");
-        if controller.is_empty() {
-            errors.push(FieldError::required(&Path::new("reportingController"), ""));
-        }
-        for message in names::qualified_name(controller) {
-            errors.push(FieldError::invalid(
-                &Path::new("reportingController"),
-                controller,
-                &message,
-            ));
-        }
-        for (field, limit) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
-            if text(field).is_empty() {
-                errors.push(FieldError::required(&Path::new(field), ""));
-            } else if text(field).len() > limit {
-                let detail = format!("can have at most {limit} characters");
-                errors.push(FieldError::invalid(&Path::new(field), text(field), &detail));
-            }
-        }
-        if text("note").len() > 1024 {
-            errors.push(FieldError::invalid(
-                &Path::new("note"),
-                "",
-                "can have at most 1024 characters",
-            ));
-        }
-        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-        let regarding = object["regarding"]["namespace"].as_str().unwrap_or_default();
-        let fits = if regarding.is_empty() {
-            matches!(namespace, "" | "default" | "kube-system")
-        } else {
-            regarding == namespace
-        };
-        if !fits {
-            let path = Path::new("regarding").child("namespace");
-            errors.push(FieldError::invalid(&path, regarding, "does not match event.namespace"));
-        }
+        let stored = rename(object.clone(), true);
+        let mut errors = Event.validate(&stored);
+        errors.extend(event::validate_new(&stored));
         errors
     }
 
-    fn validate_update(&self, _new: &Value, _old: &Value) -> Errors {
-        // Events that came through v1 may lack what a new one must have.
-        Errors::new()
+    /// Events that came through `v1` may lack what a new one must have.
+    fn validate_update(&self, new: &Value, old: &Value) -> Errors {
+        let (new, old) = (rename(new.clone(), true), rename(old.clone(), true));
+        let mut errors = Event.validate(&new);
+        errors.extend(event::validate_change(&new, &old));
+        errors
     }
 
     fn to_stored(&self, object: Value) -> Value {
@@ -127,5 +86,95 @@ mod tests {
         assert_eq!(stored["apiVersion"], "v1");
         assert!(stored.get("note").is_none());
         assert_eq!(EventV1.from_stored(stored), event);
+    }
+
+    fn told(errors: &Errors) -> Vec<String> {
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    fn event(more: &Value) -> Value {
+        let mut event = json!({"metadata": {"name": "e", "namespace": "default"},
+            "eventTime": "2024-01-01T00:00:00.000000Z", "reportingController": "x.io/y",
+            "reportingInstance": "i", "action": "A", "reason": "R", "type": "Normal",
+            "regarding": {"namespace": "elsewhere"}});
+        EventV1.default(&mut event);
+        for (field, value) in more.as_object().expect("fields") {
+            event[field] = value.clone();
+        }
+        event
+    }
+
+    #[test]
+    fn new_events_say_when_they_happened_and_nothing_of_old() {
+        let time = "2024-01-01T00:00:00Z";
+        let (long, longer) = ("x".repeat(129), "x".repeat(1025));
+        for (more, want) in [
+            (json!({}), vec![]),
+            (json!({"eventTime": null, "regarding": {}}), vec!["eventTime: Required value"]),
+            (json!({"type": "Loud"}), vec!["type: Invalid value: \"\": has invalid value: Loud"]),
+            (json!({"type": null}), vec!["type: Invalid value: \"\": has invalid value: "]),
+            (
+                json!({"reportingInstance": long, "note": longer}),
+                vec![
+                    "reportingInstance: Invalid value: \"\": can have at most 128 characters",
+                    "message: Invalid value: \"\": can have at most 1024 characters",
+                ],
+            ),
+            (
+                json!({"reportingInstance": "", "action": null}),
+                vec!["reportingInstance: Required value", "action: Required value"],
+            ),
+            (
+                json!({"series": {"count": 1}}),
+                vec![
+                    "series.count: Invalid value: \"\": should be at least 2",
+                    "series.lastObservedTime: Required value",
+                ],
+            ),
+            (json!({"series": {"count": 2, "lastObservedTime": time}}), vec![]),
+            (json!({"deprecatedCount": 0, "deprecatedSource": {"component": ""}}), vec![]),
+            (
+                json!({"deprecatedFirstTimestamp": time, "deprecatedLastTimestamp": time,
+                    "deprecatedCount": 1, "deprecatedSource": {"host": "h"}}),
+                vec![
+                    "firstTimestamp: Invalid value: \"\": needs to be unset",
+                    "lastTimestamp: Invalid value: \"\": needs to be unset",
+                    "count: Invalid value: \"\": needs to be unset",
+                    "source: Invalid value: \"\": needs to be unset",
+                ],
+            ),
+        ] {
+            assert_eq!(told(&EventV1.validate(&event(&more))), want, "{more}");
+        }
+    }
+
+    #[test]
+    fn only_the_series_of_an_event_goes_on() {
+        let old = event(&json!({}));
+        let time = "2024-01-01T00:00:00Z";
+        for (more, want) in [
+            (json!({}), vec![]),
+            (json!({"series": {"count": 2, "lastObservedTime": time}}), vec![]),
+            (
+                json!({"series": {"count": 1, "lastObservedTime": time}}),
+                vec!["series.count: Invalid value: \"\": should be at least 2"],
+            ),
+            (json!({"deprecatedCount": 0}), vec![]),
+            (json!({"note": "n"}), vec!["message: Invalid value: \"n\": field is immutable"]),
+            (
+                json!({"reportingController": "x.io/z", "reason": "S"}),
+                vec![
+                    "reason: Invalid value: \"S\": field is immutable",
+                    "reportingController: Invalid value: \"x.io/z\": field is immutable",
+                ],
+            ),
+        ] {
+            let new = event(&more);
+            assert_eq!(told(&EventV1.validate_update(&new, &old)), want, "{more}");
+            assert!(Event.validate(&rename(new, true)).is_empty(), "v1 lets it pass: {more}");
+        }
+        let mut bare = json!({"metadata": {"namespace": "default"}});
+        EventV1.default(&mut bare);
+        assert!(EventV1.validate_update(&bare, &bare).is_empty(), "made through v1");
     }
 }

@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Strategy, set_default};
 use crate::field::{Errors, FieldError, Path};
+use crate::meta;
+
+/// Fields of coordinated leader election, a feature that is off unless somebody turns it on.
+const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
 
 #[derive(Debug)]
 pub(crate) struct Lease;
@@ -22,6 +26,18 @@ impl Strategy for Lease {
         set_default(object, "spec", json!({}));
     }
 
+    fn prepare_for_create(&self, object: &mut Value) {
+        for field in COORDINATED {
+            meta::remove(&mut object["spec"], field);
+        }
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value) {
+        for field in COORDINATED.iter().filter(|field| old["spec"][**field].is_null()) {
+            meta::remove(&mut new["spec"], field);
+        }
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let mut errors = Errors::new();
         let (spec, path) = (&object["spec"], Path::new("spec"));
@@ -37,5 +53,25 @@ impl Strategy for Lease {
             errors.push(FieldError::invalid(&path.child("leaseTransitions"), n, detail));
         }
         errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaders_are_not_chosen_by_a_strategy() {
+        let sent = json!({"spec": {"holderIdentity": "a", "strategy": "OldestEmulationVersion",
+            "preferredHolder": "b"}});
+        let plain = json!({"spec": {"holderIdentity": "a"}});
+        let mut made = sent.clone();
+        Lease.prepare_for_create(&mut made);
+        assert_eq!(made, plain);
+        for (old, want) in [(&plain, &plain), (&sent, &sent)] {
+            let mut new = sent.clone();
+            Lease.prepare_for_update(&mut new, old);
+            assert_eq!(new, *want, "{old}");
+        }
     }
 }

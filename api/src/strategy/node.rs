@@ -65,6 +65,18 @@ impl Strategy for Node {
         keep_field(new, old, "status");
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut told = Vec::new();
+        if !object["spec"]["configSource"].is_null() {
+            told.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if object["spec"]["externalID"].as_str().is_some_and(|id| !id.is_empty()) {
+            let message = "spec.externalID: this field is deprecated, and is unused by Kubernetes";
+            told.push(message.to_owned());
+        }
+        told
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let mut errors = validate_taints(object);
         errors.extend(self.validate_status_update(object, object));

@@ -25,6 +25,7 @@ mod security;
 mod update;
 mod validate;
 mod volume;
+mod warnings;
 mod windows;
 
 use k8s_openapi::api::core::v1 as core;
@@ -42,6 +43,7 @@ pub(crate) use qos::class;
 pub(super) use resources::validate_amount;
 pub(super) use scheduling::validate_tolerations;
 pub(super) use validate::validate_spec;
+pub(super) use warnings::of_template as warnings_of_template;
 
 /// Seconds for which a pod tolerates a node that stopped answering.
 const NODE_FAILURE_SECONDS: i64 = 300;
@@ -180,6 +182,15 @@ impl Strategy for Pod {
             _ => Errors::new(),
         });
         errors
+    }
+
+    /// Changes of a pod are the business of nodes and controllers, which read no warnings.
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        if old.is_null() { warnings::of_pod(new) } else { Vec::new() }
+    }
+
+    fn warnings_of_status(&self, object: &Value) -> Vec<String> {
+        warnings::of_status(object)
     }
 
     fn deletion_grace_seconds(&self, object: &Value, requested: Option<i64>) -> Option<i64> {

@@ -31,6 +31,11 @@ impl Strategy for PriorityClass {
         set_default(object, "preemptionPolicy", "PreemptLowerPriority");
     }
 
+    fn refuses_deletion(&self, name: &str) -> Option<&'static str> {
+        let system = SYSTEM.iter().any(|(system, _)| *system == name);
+        system.then_some("this is a system priority class and cannot be deleted")
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let mut errors = Errors::new();
         let name = object["metadata"]["name"].as_str().unwrap_or_default();

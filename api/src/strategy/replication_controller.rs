@@ -69,6 +69,10 @@ impl Strategy for ReplicationController {
         errors
     }
 
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        template::warnings_with_name(new, old)
+    }
+
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Errors {
         let (status, path) = (&new["status"], Path::new("status"));
         let parts = &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];

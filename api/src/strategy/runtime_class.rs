@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 
+use super::warnings::deprecated_label;
 use super::{Strategy, pod, typed};
 use crate::field::{Errors, FieldError, Path};
 use crate::{meta, names};
@@ -16,6 +17,12 @@ pub(crate) struct RuntimeClass;
 impl Strategy for RuntimeClass {
     fn allows_unconditional_update(&self) -> bool {
         false
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let labels = object["scheduling"]["nodeSelector"].as_object().into_iter().flatten();
+        let old = labels.filter_map(|(key, _)| deprecated_label(key));
+        old.map(|message| format!("scheduling.nodeSelector: {message}")).collect()
     }
 
     fn validate(&self, object: &Value) -> Errors {

@@ -1,5 +1,7 @@
 //! Secret. Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateSecret).
 
+mod key_pair;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -97,5 +99,16 @@ impl Strategy for Secret {
         errors.extend(validate_immutable(new, old, &["data"]));
         errors.extend(self.validate(new));
         errors
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        if object["type"] != "kubernetes.io/tls" {
+            return Vec::new();
+        }
+        let part = |key: &str| {
+            let text = object["data"][key].as_str().unwrap_or_default();
+            STANDARD.decode(text).unwrap_or_default()
+        };
+        key_pair::problem(&part("tls.crt"), &part("tls.key")).into_iter().collect()
     }
 }

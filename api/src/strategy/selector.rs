@@ -24,9 +24,8 @@ pub(crate) fn validate_label_selector(selector: Option<&LabelSelector>, path: &P
     }
     for (n, requirement) in selector.match_expressions.iter().flatten().enumerate() {
         let path = path.child("matchExpressions").index(n);
-        let at = path.child("values");
         let values = requirement.values.as_deref().unwrap_or_default();
-        errors.extend(validate_values(&requirement.operator, values, &at));
+        errors.extend(validate_values(&requirement.operator, values, &path.child("values")));
         match requirement.operator.as_str() {
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
@@ -34,14 +33,17 @@ pub(crate) fn validate_label_selector(selector: Option<&LabelSelector>, path: &P
                 errors.push(FieldError::invalid(&path.child("operator"), other, detail));
             }
         }
-        let key = requirement.key.as_str();
-        let messages = names::qualified_name(key);
-        errors.extend(messages.iter().map(|m| FieldError::invalid(&path.child("key"), key, m)));
-        for (n, value) in values.iter().enumerate() {
-            let messages = names::label_value(value);
-            let at = at.index(n);
-            errors.extend(messages.iter().map(|m| FieldError::invalid(&at, value.as_str(), m)));
-        }
+        errors.extend(validate_words(&requirement.key, values, &path));
+    }
+    errors
+}
+
+/// Checks key and values of a requirement on labels.
+pub(crate) fn validate_words(key: &str, values: &[String], path: &Path) -> Errors {
+    let mut errors = FieldError::invalid_each(&path.child("key"), key, &names::qualified_name(key));
+    for (n, value) in values.iter().enumerate() {
+        let at = path.child("values").index(n);
+        errors.extend(FieldError::invalid_each(&at, value, &names::label_value(value)));
     }
     errors
 }

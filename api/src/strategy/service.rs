@@ -3,7 +3,12 @@
 //!
 //! Source: k8s.io/kubernetes/pkg/apis/core/v1/defaults.go, pkg/registry/core/service.
 
+mod families;
+mod load_balancer;
+#[cfg(test)]
+mod tests;
 mod validate;
+mod warnings;
 
 use serde_json::{Value, json};
 
@@ -57,8 +62,14 @@ impl Strategy for Service {
         if spec["type"] == "LoadBalancer" {
             set_default(spec, "allocateLoadBalancerNodePorts", true);
         }
+        let balanced = spec["type"] == "LoadBalancer";
         set_default(object, "status", json!({}));
         set_default(&mut object["status"], "loadBalancer", json!({}));
+        for ingress in each(&mut object["status"]["loadBalancer"], "/ingress") {
+            if balanced && !text(ingress, "ip").is_empty() {
+                set_default(ingress, "ipMode", "VIP");
+            }
+        }
     }
 
     fn prepare_for_create(&self, object: &mut Value) {
@@ -68,27 +79,34 @@ impl Strategy for Service {
         if !ip.is_empty() && spec["clusterIPs"].is_null() {
             spec["clusterIPs"] = json!([ip]);
         }
-        default_families(spec);
-        drop_foreign_fields(spec);
+        families::complete(spec);
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value) {
         keep_field(new, old, "status");
-        sync_cluster_ips(&mut new["spec"], &old["spec"]);
         keep_allocated(&mut new["spec"], &old["spec"]);
+        sync_cluster_ips(&mut new["spec"], &old["spec"]);
         drop_left_over(&mut new["spec"], &old["spec"]);
-        default_families(&mut new["spec"]);
-        drop_foreign_fields(&mut new["spec"]);
+        families::reduce(&mut new["spec"], &old["spec"]);
+        families::complete(&mut new["spec"]);
     }
 
     fn validate(&self, object: &Value) -> Errors {
-        validate::service(object)
+        validate::service(object, None)
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Errors {
         let mut errors = validate::unchanged(new, old);
-        errors.extend(validate::service(new));
+        errors.extend(validate::service(new, Some(old)));
         errors
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {
+        load_balancer::validate_status(new, old)
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        warnings::of(object)
     }
 }
 
@@ -116,70 +134,70 @@ fn is_external(spec: &Value) -> bool {
     has_node_ports(spec) || (text(spec, "type") == "ClusterIP" && ips)
 }
 
-/// Clusters are single-stack; the family is that of the given address, else IPv4.
-fn default_families(spec: &mut Value) {
-    if !has_cluster_ip(spec) {
-        return;
-    }
-    let v6 = spec["clusterIPs"][0].as_str().is_some_and(|ip| ip.contains(':'));
-    set_default(spec, "ipFamilies", json!([if v6 { "IPv6" } else { "IPv4" }]));
-    set_default(spec, "ipFamilyPolicy", "SingleStack");
+/// Whether the load balancer asks the nodes which of them have pods.
+fn needs_health_check(spec: &Value) -> bool {
+    text(spec, "type") == "LoadBalancer" && text(spec, "externalTrafficPolicy") == "Local"
 }
 
-/// What an ExternalName service cannot have.
-fn drop_foreign_fields(spec: &mut Value) {
-    if text(spec, "type") == "ExternalName" {
-        for field in ["ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
-            remove(spec, field);
-        }
-    }
+/// Whether the service is told to have no address.
+fn is_headless(spec: &Value) -> bool {
+    text(spec, "clusterIP") == "None"
 }
 
-/// `clusterIP` and `clusterIPs[0]` are the same; a client may change either.
+/// `clusterIP` and the first of `clusterIPs` are the same; a client that knows the former alone may
+/// change it.
 fn sync_cluster_ips(new: &mut Value, old: &Value) {
     let (new_ip, old_ip) = (text(new, "clusterIP").to_owned(), text(old, "clusterIP").to_owned());
-    let same_list = new["clusterIPs"] == old["clusterIPs"];
-    if new_ip != old_ip && same_list {
-        if new_ip.is_empty() {
-            remove(new, "clusterIPs");
-        } else {
-            new["clusterIPs"] = json!([new_ip]);
-        }
-    } else if new_ip == old_ip && !same_list {
-        match new["clusterIPs"][0].as_str().map(str::to_owned) {
-            Some(first) => new["clusterIP"] = first.into(),
-            None if !old_ip.is_empty() && new["clusterIPs"].is_null() => {
-                new["clusterIPs"] = old["clusterIPs"].clone();
-            }
-            None => {}
-        }
+    if new_ip == old_ip || new["clusterIPs"] != old["clusterIPs"] {
+        return;
+    }
+    if new_ip.is_empty() {
+        remove(new, "clusterIPs");
+    } else {
+        new["clusterIPs"] = json!([new_ip]);
     }
 }
 
 /// An update that leaves allocated values out keeps them: `kubectl replace` of a manifest works.
 fn keep_allocated(new: &mut Value, old: &Value) {
-    if has_cluster_ip(new) && has_cluster_ip(old) && text(new, "clusterIP").is_empty() {
-        keep_field(new, old, "clusterIP");
-        keep_field(new, old, "clusterIPs");
-    }
-    for field in ["ipFamilies", "ipFamilyPolicy"] {
-        if has_cluster_ip(new) && has_cluster_ip(old) && new[field].is_null() {
-            keep_field(new, old, field);
+    if has_cluster_ip(new) && has_cluster_ip(old) {
+        if text(new, "clusterIP").is_empty() {
+            keep_field(new, old, "clusterIP");
+        }
+        let none = new["clusterIPs"].as_array().is_none_or(Vec::is_empty);
+        if none && new["clusterIP"] == old["clusterIP"] {
+            keep_field(new, old, "clusterIPs");
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
+            if new[field].is_null() {
+                keep_field(new, old, field);
+            }
         }
     }
-    if !has_node_ports(new) || !has_node_ports(old) {
-        return;
+    if has_node_ports(new) && has_node_ports(old) {
+        keep_node_ports(new, old);
     }
-    let had = old["ports"].as_array().cloned().unwrap_or_default();
-    for port in each(new, "/ports") {
-        if port["nodePort"].as_i64().unwrap_or(0) != 0 {
-            continue;
-        }
-        let same = |o: &&Value| o["port"] == port["port"] && o["protocol"] == port["protocol"];
-        if let Some(kept) = had.iter().find(same).map(|o| o["nodePort"].clone())
-            && kept.is_i64()
-        {
-            port["nodePort"] = kept;
+    let none = new["healthCheckNodePort"].as_i64().unwrap_or(0) == 0;
+    if needs_health_check(new) && needs_health_check(old) && none {
+        keep_field(new, old, "healthCheckNodePort");
+    }
+}
+
+/// Ports are known by their names. One that the client has given to another port stays there.
+fn keep_node_ports(new: &mut Value, old: &Value) {
+    let of_node = |port: &Value| port["nodePort"].as_i64().filter(|number| *number != 0);
+    let had: Vec<Value> = old["ports"].as_array().cloned().unwrap_or_default();
+    let given = |spec: &Value| -> Vec<i64> {
+        spec["ports"].as_array().into_iter().flatten().filter_map(of_node).collect()
+    };
+    let mut used = given(new);
+    for port in each(new, "/ports").filter(|port| of_node(port).is_none()) {
+        let same = |old: &&Value| text(old, "name") == text(port, "name");
+        // The last of a name counts, as in a map.
+        let kept = had.iter().rev().find(same).and_then(of_node);
+        if let Some(number) = kept.filter(|number| !used.contains(number)) {
+            port["nodePort"] = number.into();
+            used.push(number);
         }
     }
 }
@@ -187,7 +205,12 @@ fn keep_allocated(new: &mut Value, old: &Value) {
 /// A change of type drops what the old type was given and the client did not touch.
 fn drop_left_over(new: &mut Value, old: &Value) {
     if text(new, "type") == "ExternalName" && has_cluster_ip(old) {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+        let same = new["clusterIP"] == old["clusterIP"] && new["clusterIPs"] == old["clusterIPs"];
+        if same {
+            remove(new, "clusterIP");
+            remove(new, "clusterIPs");
+        }
+        for field in ["ipFamilies", "ipFamilyPolicy"] {
             if new[field] == old[field] {
                 remove(new, field);
             }
@@ -202,17 +225,19 @@ fn drop_left_over(new: &mut Value, old: &Value) {
             }
         }
     }
-    if text(old, "type") == "LoadBalancer" && text(new, "type") != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if new[field] == old[field] {
-                remove(new, field);
-            }
-        }
+    let mut dropped = Vec::new();
+    if needs_health_check(old) && !needs_health_check(new) {
+        dropped.push("healthCheckNodePort");
     }
-    if is_external(old)
-        && !is_external(new)
-        && new["externalTrafficPolicy"] == old["externalTrafficPolicy"]
-    {
-        remove(new, "externalTrafficPolicy");
+    if text(old, "type") == "LoadBalancer" && text(new, "type") != "LoadBalancer" {
+        dropped.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+    }
+    if is_external(old) && !is_external(new) {
+        dropped.push("externalTrafficPolicy");
+    }
+    for field in dropped {
+        if new[field] == old[field] {
+            remove(new, field);
+        }
     }
 }

@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
-use super::{pod, typed};
+use super::{pod, typed, warnings};
 use crate::field::{Errors, FieldError, Path};
 use crate::meta;
 use crate::selector::LabelSelector;
@@ -65,4 +65,24 @@ pub(crate) fn runs_for_ever(template: &Value, kind: &str, path: &Path) -> Errors
         errors.push(FieldError::forbidden(&path.child("activeDeadlineSeconds"), &detail));
     }
     errors
+}
+
+/// Whether a write is one whose template is worth a warning: it makes a new object, or gives its
+/// controller something to do.
+pub(crate) fn is_news(new: &Value, old: &Value) -> bool {
+    old.is_null() || new["metadata"]["generation"] != old["metadata"]["generation"]
+}
+
+/// Warnings about the template in the spec of a workload.
+pub(crate) fn warnings(new: &Value, old: &Value) -> Vec<String> {
+    if !is_news(new, old) {
+        return Vec::new();
+    }
+    pod::warnings_of_template(&new["spec"]["template"], &Path::new("spec").child("template"))
+}
+
+/// [`warnings`] of a workload whose name becomes that of its pods, and so of hosts.
+pub(crate) fn warnings_with_name(new: &Value, old: &Value) -> Vec<String> {
+    let name = if old.is_null() { warnings::of_workload_name(new) } else { None };
+    name.into_iter().chain(warnings(new, old)).collect()
 }

@@ -153,12 +153,12 @@ fn service_updates_keep_what_was_allocated() {
     assert!(moved.message.contains("may not change once set"), "{moved}");
     // The proxy's status must not depend on who writes the spec.
     let mut status = old.clone();
-    status["status"] = json!({"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}});
+    status["status"] = json!({"loadBalancer": {}, "conditions": [{"type": "A"}]});
     status["spec"]["type"] = "ClusterIP".into();
     before_status_update(services, &mut status, &old).expect("a status");
     assert_eq!(
-        (&status["spec"]["type"], &status["status"]["loadBalancer"]["ingress"][0]["ip"]),
-        (&json!("NodePort"), &json!("1.2.3.4"))
+        (&status["spec"]["type"], &status["status"]["conditions"][0]["type"]),
+        (&json!("NodePort"), &json!("A"))
     );
 }
 
@@ -439,12 +439,20 @@ fn events_and_bindings() {
     refuses(
         resource("", "events"),
         &base,
-        &[(
-            json!({"involvedObject": {"namespace": "other"}}),
-            "involvedObject.namespace: Invalid value: \"other\": does not match event.namespace",
-        )],
+        &[
+            (
+                json!({"involvedObject": {"namespace": "other"}}),
+                "involvedObject.namespace: Invalid value: \"other\": does not match event.namespace",
+            ),
+            // Who says when it happened says who acted, too.
+            (
+                json!({"eventTime": "2024-01-01T00:00:00.000000Z", "reportingInstance": "i",
+                       "action": "a", "reason": "r"}),
+                "reportingController: Required value",
+            ),
+        ],
     );
-    let base = json!({"metadata": {"name": "e"}, "eventTime": "2024-01-01T00:00:00Z", "reportingController": "x.io/y",
+    let base = json!({"metadata": {"name": "e"}, "eventTime": "2024-01-01T00:00:00.000000Z", "reportingController": "x.io/y",
         "reportingInstance": "i", "action": "A", "reason": "R", "type": "Normal", "regarding": {"namespace": "d"}});
     refuses(
         resource("events.k8s.io", "events"),
@@ -455,7 +463,7 @@ fn events_and_bindings() {
             (json!({"action": null}), "action: Required value"),
             (
                 json!({"note": "x".repeat(1025)}),
-                "note: Invalid value: \"\": can have at most 1024 characters",
+                "message: Invalid value: \"\": can have at most 1024 characters",
             ),
         ],
     );

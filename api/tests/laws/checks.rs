@@ -104,7 +104,7 @@ fn created(row: &Resource, mut object: Value) {
     lifecycle::before_update(row, &mut new, &object).expect("no change is a valid change");
     assert_eq!(new, object);
     if let Some(message) = protobuf::write(&object) {
-        let read = decode::from_protobuf(&message).expect("what was written can be read");
+        let read = decode::from_protobuf(&message, ("", "")).expect("what was written can be read");
         let read = decode::check(row, read).expect("it is of that kind").object;
         let mut read = read;
         row.strategy.default(&mut read);
@@ -114,9 +114,9 @@ fn created(row: &Resource, mut object: Value) {
 
 /// A body in protobuf that can be read is written and read again as the same object.
 pub(crate) fn protobuf_body(bytes: &[u8]) {
-    let Ok(object) = decode::from_protobuf(bytes) else { return };
+    let Ok(object) = decode::from_protobuf(bytes, ("", "")) else { return };
     let Some(written) = protobuf::write(&object) else { return };
-    let again = decode::from_protobuf(&written).expect("what was written can be read");
+    let again = decode::from_protobuf(&written, ("", "")).expect("what was written can be read");
     assert_eq!(again, object);
     body(object.to_string().as_bytes());
 }

@@ -13,6 +13,8 @@ pub(super) struct Wanted {
     pub(super) needs_address: bool,
     /// Per port: its node port, 0 for one to be given, `None` for a type without.
     pub(super) ports: Vec<Option<i64>>,
+    /// The node port at which a load balancer asks who has pods; 0 and `None` as above.
+    pub(super) health_check: Option<i64>,
 }
 
 impl Wanted {
@@ -43,7 +45,9 @@ impl Wanted {
                 _ => None,
             }
         });
+        let local = kind == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
         Wanted {
+            health_check: local.then(|| spec["healthCheckNodePort"].as_i64().unwrap_or(0)),
             needs_address: !external && address.is_empty(),
             address: Some(address.to_owned())
                 .filter(|address| !external && !matches!(address.as_str(), "" | "None")),
@@ -53,7 +57,8 @@ impl Wanted {
 
     /// The store's keys of what the Service has.
     pub(super) fn keys(&self) -> Vec<String> {
-        let ports = self.ports.iter().flatten().filter(|port| **port != 0);
+        let ports = self.ports.iter().flatten().chain(&self.health_check);
+        let ports = ports.filter(|port| **port != 0);
         let ports = ports.map(|port| format!("{PORTS}{port}"));
         self.address.iter().map(|address| format!("{ADDRESSES}{address}")).chain(ports).collect()
     }
@@ -72,33 +77,8 @@ impl Wanted {
                 spec["ports"][index]["nodePort"] = (*port).into();
             }
         }
-    }
-}
-
-/// Gives an updated Service back what it does not repeat: clients that PUT a manifest never send
-/// the address and node ports that were given (patchAllocatedValues in Kubernetes).
-pub(super) fn carry_over(new: &mut Value, old: &Value) {
-    let (had, wants) = (Wanted::of(old), Wanted::of(new));
-    if wants.needs_address
-        && let Some(address) = had.address
-    {
-        new["spec"]["clusterIP"] = address.as_str().into();
-        new["spec"]["clusterIPs"] = json!([address]);
-    }
-    if wants.needs_address && old["spec"]["clusterIP"] == "None" {
-        new["spec"]["clusterIP"] = "None".into();
-        new["spec"]["clusterIPs"] = json!(["None"]);
-    }
-    let old_ports = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
-    for (index, port) in wants.ports.iter().enumerate() {
-        if *port != Some(0) {
-            continue;
-        }
-        let new_port = &mut new["spec"]["ports"][index];
-        let same = |field: &str, old: &Value| old[field] == new_port[field];
-        let found = old_ports.iter().find(|old| same("port", old) && same("protocol", old));
-        if let Some(number) = found.and_then(|old| old["nodePort"].as_i64()) {
-            new_port["nodePort"] = number.into();
+        if let Some(port) = self.health_check {
+            spec["healthCheckNodePort"] = port.into();
         }
     }
 }
@@ -136,14 +116,25 @@ mod tests {
     }
 
     #[test]
-    fn an_update_keeps_what_was_given() {
-        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.96.0.9",
-            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}]}});
-        let mut new = json!({"spec": {"type": "NodePort",
-            "ports": [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]}});
-        carry_over(&mut new, &old);
-        assert_eq!(new["spec"]["clusterIP"], "10.96.0.9");
-        assert_eq!(new["spec"]["ports"][0]["nodePort"], 30001);
-        assert!(new["spec"]["ports"][1].get("nodePort").is_none());
+    fn a_load_balancer_that_asks_the_nodes_has_a_port_for_that() {
+        let spec = |kind: &str, policy: &str, port: i64| {
+            json!({"spec": {"type": kind, "externalTrafficPolicy": policy,
+                "healthCheckNodePort": port, "clusterIP": "10.96.0.9"}})
+        };
+        for (service, want) in [
+            (spec("LoadBalancer", "Local", 0), Some(0)),
+            (spec("LoadBalancer", "Local", 32_000), Some(32_000)),
+            (spec("LoadBalancer", "Cluster", 0), None),
+            (spec("NodePort", "Local", 0), None),
+        ] {
+            let wanted = Wanted::of(&service);
+            assert_eq!(wanted.health_check, want, "{service}");
+            let keys = wanted.keys();
+            assert_eq!(keys.contains(&format!("{PORTS}32000")), want == Some(32_000), "{keys:?}");
+        }
+        let mut service = spec("LoadBalancer", "Local", 0);
+        let given = Wanted { health_check: Some(32_001), ..Wanted::of(&service) };
+        given.put(&mut service);
+        assert_eq!(service["spec"]["healthCheckNodePort"], 32_001);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use api::field::go_quote;
 use api::status::Status;
 use http::HeaderMap;
 
@@ -29,7 +30,7 @@ struct Wanted {
 /// Replaces the user of a request by the one that it wants to act as, if it does.
 ///
 /// # Errors
-/// 403 if the user may not, 500 for groups or extra values without a user.
+/// 403 if the user may not, 400 for groups or extra values without a user.
 pub(crate) fn impersonate(context: &Context, request: &mut Request) -> Result<(), Status> {
     let Some(wanted) = read(&request.parts.headers)? else { return Ok(()) };
     for (group, resource, namespace, name) in asked(&wanted) {
@@ -66,8 +67,29 @@ fn read(headers: &HeaderMap) -> Result<Option<Wanted>, Status> {
     if wanted == Wanted::default() {
         return Ok(None);
     }
-    let message = "requested groups, a UID or extra values without impersonating a user";
-    Err(Status::internal_error(message))
+    let message = format!("requested {} without impersonating a user name", shown(&wanted));
+    Err(Status::bad_request(message))
+}
+
+/// Who is to be acted as, as Kubernetes' program shows it.
+fn shown(wanted: &Wanted) -> String {
+    let texts = |texts: &[String]| match texts {
+        [] => "[]string(nil)".to_owned(),
+        texts => {
+            let texts: Vec<_> = texts.iter().map(|text| go_quote(text)).collect();
+            format!("[]string{{{}}}", texts.join(", "))
+        }
+    };
+    let extra =
+        wanted.extra.iter().map(|(key, values)| format!("{}:{}", go_quote(key), texts(values)));
+    let extra = match extra.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => "(nil)".to_owned(),
+        extra => format!("{{{extra}}}"),
+    };
+    let (uid, groups) = (go_quote(&wanted.uid), texts(&wanted.groups));
+    format!(
+        "&user.DefaultInfo{{Name:\"\", UID:{uid}, Groups:{groups}, Extra:map[string][]string{extra}}}"
+    )
 }
 
 /// What the user must be allowed to impersonate: group, resource, namespace, name.
@@ -135,10 +157,22 @@ mod tests {
     #[test]
     fn headers_say_who() {
         assert_eq!(read(&headers(&[("accept", "*/*")])), Ok(None));
-        for alone in
-            [("impersonate-group", "g"), ("impersonate-uid", "u"), ("impersonate-extra-k", "v")]
-        {
-            assert_eq!(read(&headers(&[alone])).unwrap_err().code, 500, "{alone:?}");
+        let none = "Extra:map[string][]string(nil)";
+        for (alone, want) in [
+            (("impersonate-group", "g"), format!("UID:\"\", Groups:[]string{{\"g\"}}, {none}")),
+            (("impersonate-uid", "u"), format!("UID:\"u\", Groups:[]string(nil), {none}")),
+            (
+                ("impersonate-extra-k", "v"),
+                "UID:\"\", Groups:[]string(nil), \
+                 Extra:map[string][]string{\"k\":[]string{\"v\"}}"
+                    .to_owned(),
+            ),
+        ] {
+            let status = read(&headers(&[alone])).unwrap_err();
+            let want = format!(
+                "requested &user.DefaultInfo{{Name:\"\", {want}}} without impersonating a user name"
+            );
+            assert_eq!((status.code, status.message), (400, want));
         }
         let all = [
             ("Impersonate-User", "ann"),

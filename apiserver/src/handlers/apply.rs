@@ -18,8 +18,8 @@ use crate::context::{Context, now};
 use crate::dispatch::Target;
 use crate::request::options::{FieldValidation, WriteOptions};
 use crate::request::{Request, payload, yaml};
-use crate::response::{Handled, json_bytes, with_warnings};
-use crate::writing::{self, Part, Write, answered, told, warnings, warnings_of_new};
+use crate::response::Handled;
+use crate::writing::{self, Part, Write, answered, told};
 
 /// How often an object that comes and goes is tried to be changed and to be made.
 const ROUNDS: usize = 8;
@@ -43,36 +43,27 @@ pub(super) async fn apply(
         check_name(target, &mut object)?;
         Ok(object)
     };
-    let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
     let mut last = target.not_found();
     for _ in 0..ROUNDS {
-        let mut merged = Value::Null;
         let changed = writing::change(context, target, write, |live| {
             let object = merge(live)?;
             escalation::check(context, target, &object, live, &request.user)?;
             admission::change(context, target, part, (&object, live), &request.user)?;
-            merged = object.clone();
             Ok(object)
         })
         .await;
         match changed {
-            Ok(written) => return answered(written, StatusCode::OK, &warnings(&merged)),
             Err(status) if status.code == 404 && part == Part::Main => {}
-            Err(status) => return Err(status),
+            changed => return answered(changed, StatusCode::OK, &problems),
         }
         may_create(context, target, request)?;
         check_uid(target, &config)?;
         let mut object = merge(&Value::Null)?;
         api::meta::remove(&mut object["metadata"], "resourceVersion");
         match create::new(context, target, object, &request.user, write).await {
-            Ok((bytes, object)) => {
-                let answer = json_bytes(StatusCode::CREATED, bytes);
-                let warnings = warnings_of_new(&target.resource, &object, problems);
-                return Ok(with_warnings(answer, &warnings));
-            }
             // Somebody was faster.
             Err(status) if status.reason == "AlreadyExists" => last = status,
-            Err(status) => return Err(status),
+            created => return answered(created, StatusCode::CREATED, &problems),
         }
     }
     Err(last)
@@ -129,6 +120,7 @@ fn parse(body: &Bytes, validation: FieldValidation) -> Result<(Value, Vec<String
             (read.value, read.twice.map(convert).into_iter().collect())
         }
     };
+    api::decode::check_depth(&config).map_err(|reason| refuse(&reason))?;
     if config.is_null() {
         config = Value::Object(Default::default());
     }
@@ -173,6 +165,12 @@ mod tests {
             ("a:\n  b: 1\n  b: 0\n  b: 2\n", Warn, 2),
         ] {
             assert_eq!(read(text, validation), Ok((want.clone(), problems)), "{text}");
+        }
+        let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(&deep(99).into(), Strict).is_ok());
+        for depth in [100, 120, 1000] {
+            let status = parse(&deep(depth).into(), Strict).expect_err("too deep");
+            assert_eq!(status.code, 400, "{depth}");
         }
         for (text, wanted) in [
             (

@@ -26,8 +26,10 @@ pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -
     let found = all.into_iter().find(|status| status["metadata"]["name"] == *target.name);
     let mut status = found.ok_or_else(|| target.not_found())?;
     let shown = match Shower::of_one(target, form)? {
-        Some(shower) if form == negotiate::Form::Table => shower.values(&[status], json!({})),
-        Some(_) => api::table::partial_metadata(&status),
+        Some(shower) if matches!(form, negotiate::Form::Table(_)) => {
+            shower.values(&[status], json!({}))
+        }
+        Some(shower) => shower.partial(&status),
         None => {
             status["kind"] = "ComponentStatus".into();
             status["apiVersion"] = "v1".into();

@@ -12,9 +12,11 @@ use crate::context::{Context, now, random, uuid};
 use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
-use crate::response::{self, Handled, json_bytes, with_warnings};
+use crate::response::{self, Handled};
 use crate::user::User;
-use crate::writing::{Draft, Part, Write, full_key, judge, warnings_of_new};
+use crate::writing::{
+    Draft, Part, Write, Written, answered, dedup_owners, full_key, judge, warnings,
+};
 
 /// How many names are tried for a `generateName` (as kube-apiserver).
 const NAMES: usize = 8;
@@ -23,11 +25,12 @@ const NAMES: usize = 8;
 pub(crate) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
     let decoded = payload::read_object(request, &target.resource).await?;
-    let problems = judge(&target.resource, options.validation, decoded.problems)?;
+    let mut problems = judge(&target.resource, options.validation, decoded.problems)?;
+    let mut object = decoded.object;
+    problems.extend(dedup_owners(&mut object, false));
     let write = Write::new(Part::Main, &options);
-    let (bytes, object) = new(context, target, decoded.object, &request.user, write).await?;
-    let warnings = warnings_of_new(&target.resource, &object, problems);
-    Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings))
+    let written = new(context, target, object, &request.user, write).await;
+    answered(written, StatusCode::CREATED, &problems)
 }
 
 /// Admits, completes, checks and stores a decoded object. Returns what a client is shown.
@@ -41,7 +44,7 @@ pub(crate) async fn new(
     mut object: Value,
     user: &User,
     write: Write<'_>,
-) -> Result<(bytes::Bytes, Value), Status> {
+) -> Result<Written, Status> {
     let resource = &target.resource;
     let namespace = resource.namespaced().then_some(target.namespace.as_str());
     let named = !object["metadata"]["name"].as_str().unwrap_or_default().is_empty();
@@ -74,6 +77,7 @@ pub(crate) async fn new(
             // Another name costs no more.
             admission::quota::charge(context, target, &object, &Value::Null, dry_run).await?;
         }
+        let warnings = warnings(resource, Part::Main, &object, &Value::Null);
         let allocated = context.allocators.create(target, &mut object, dry_run).await?;
         let key = full_key(target, &name);
         if dry_run {
@@ -82,14 +86,14 @@ pub(crate) async fn new(
                 let mut shown = object.clone();
                 shown["metadata"].as_object_mut().map(|meta| meta.remove("resourceVersion"));
                 let bytes = serde_json::to_vec(&shown).expect("values always encode into memory");
-                return Ok((bytes.into(), object));
+                return Ok(Written { bytes: bytes.into(), warnings });
             }
         } else {
             let draft = Draft::new(resource, &object);
             match context.store.create(&key, draft.stored.clone()).await {
                 Ok(revision) => {
                     allocated.keep();
-                    return Ok((draft.shown(revision), object));
+                    return Ok(Written { bytes: draft.shown(revision), warnings });
                 }
                 Err(WriteError::Exists { .. }) => allocated.undo(&context.allocators).await,
                 Err(error) => {

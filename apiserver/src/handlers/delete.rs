@@ -33,11 +33,14 @@ use plan::{Action, plan};
 pub(crate) async fn delete(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = DeleteOptions::read(target, request).await?;
     crate::admission::removal_by_node(context, target, &request.user, "delete")?;
+    if let Some(detail) = target.resource.strategy.refuses_deletion(&target.name) {
+        return Err(Status::forbidden(&target.resource.group_resource(), &target.name, detail));
+    }
     let (object, removed) = one(context, target, &options).await?;
-    let value: Value = serde_json::from_slice(&object).unwrap_or_default();
     if !removed || target.resource.shows_deleted() {
         return Ok(json_bytes(StatusCode::OK, object));
     }
+    let value: Value = serde_json::from_slice(&object).unwrap_or_default();
     let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
     let status = Status::deleted(&target.resource.group_resource(), &target.name, uid);
     Ok(response::json(StatusCode::OK, &status))

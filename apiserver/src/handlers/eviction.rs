@@ -28,7 +28,7 @@ const VERSIONS: [&str; 2] = ["policy/v1", "policy/v1beta1"];
 /// Evicts a pod.
 pub(super) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let decoded = payload::read_kind(request, "Eviction", decode).await?;
+    let decoded = payload::read_kind(request, (VERSIONS[0], "Eviction"), decode).await?;
     let warnings = judge_kind(("Eviction", "v1"), options.validation, decoded.problems)?;
     let eviction = decoded.object;
     if eviction["metadata"]["name"] != target.name.as_str() {

@@ -16,7 +16,7 @@ use crate::writing::{self, Part, Write, answered};
 /// Replaces the finalizers.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
-    let (object, warnings) = super::update::read(target, request, &options).await?;
+    let (object, problems) = super::update::read(target, request, &options).await?;
     let write = Write::new(Part::Finalize, &options);
     let written = writing::change(context, target, write, |current| {
         let new = finalized(current, &object);
@@ -26,8 +26,8 @@ pub(super) async fn update(context: &Context, target: &Target, request: &mut Req
         }
         Err(Status::invalid(&target.resource.group_kind(), &target.name, &errors))
     })
-    .await?;
-    answered(written, StatusCode::OK, &warnings)
+    .await;
+    answered(written, StatusCode::OK, &problems)
 }
 
 fn finalized(current: &Value, sent: &Value) -> Value {

@@ -55,8 +55,10 @@ pub(crate) async fn get(context: &Context, target: &Target, request: &Request) -
     let missing = || Status::not_found(&target.resource.group_resource(), &target.key());
     let mut shown = shown.ok_or_else(missing)?;
     let shown = match Shower::new(target, form)? {
-        Some(shower) if form == negotiate::Form::Table => shower.values(&[shown], json!({})),
-        Some(_) => api::table::partial_metadata(&shown),
+        Some(shower) if matches!(form, negotiate::Form::Table(_)) => {
+            shower.values(&[shown], json!({}))
+        }
+        Some(shower) => shower.partial(&shown),
         None => {
             shown["kind"] = (&*target.resource.kind).into();
             shown["apiVersion"] = target.resource.api_version().into();

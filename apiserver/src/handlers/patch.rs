@@ -10,7 +10,6 @@ use api::resources::GroupKind;
 use api::status::Status;
 use bytes::Bytes;
 use http::{StatusCode, header};
-use serde_json::Value;
 
 use crate::admission;
 use crate::authz::escalation;
@@ -20,7 +19,7 @@ use crate::request::negotiate::is_apply;
 use crate::request::options::{FieldValidation, WriteOptions};
 use crate::request::{Request, payload};
 use crate::response::Handled;
-use crate::writing::{self, Part, Write, answered, warnings};
+use crate::writing::{self, Part, Write, answered, dedup_owners};
 
 /// Characters of a patch that a refusal repeats.
 const SHOWN: usize = 1024;
@@ -43,21 +42,20 @@ pub(super) async fn part(
     }
     let (kind, body) = read(target, request).await?;
     let mut problems = Vec::new();
-    let mut patched = Value::Null;
     let write = Write::new(part, &options);
     let written = writing::change(context, target, write, |current| {
         let new = patch::apply(&target.resource, kind, current, &body)?;
-        let decoded =
+        let mut decoded =
             api::decode::check_patched(&target.resource, new, |reason| refused(&body, reason))?;
         problems = judge(options.validation, kind, &body, decoded.problems)?;
+        super::update::check_name(target, &mut decoded.object)?;
+        problems.extend(dedup_owners(&mut decoded.object, true));
         escalation::check(context, target, &decoded.object, current, &request.user)?;
         admission::change(context, target, part, (&decoded.object, current), &request.user)?;
-        patched = decoded.object.clone();
         Ok(decoded.object)
     })
-    .await?;
-    let warnings = warnings(&target.resource, &patched, problems);
-    answered(written, StatusCode::OK, &warnings)
+    .await;
+    answered(written, StatusCode::OK, &problems)
 }
 
 /// Turns the problems of a patch's text, and then those of the patched object, into warnings or a

@@ -24,12 +24,14 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
     let decoded = payload::read_object(request, &target.resource).await?;
     let warnings = judge(&target.resource, options.validation, decoded.problems)?;
     let mut review = decoded.object;
-    api::meta::ensure(&mut review);
-    if target.resource.namespaced() {
-        named_in(target, &mut review)?;
+    let namespace = target.resource.namespaced().then_some(target.namespace.as_str());
+    api::lifecycle::check_namespace(&mut review, namespace)?;
+    if target.resource.kind == "TokenReview" && spec_text(&review, "token").is_empty() {
+        let message = "token is required for TokenReview in authentication";
+        return Err(Status::bad_request(message));
     }
     // Which namespace is meant must be said, even if it makes no difference.
-    let nowhere = review["spec"]["namespace"].as_str().unwrap_or_default().is_empty();
+    let nowhere = spec_text(&review, "namespace").is_empty();
     if target.resource.kind == "SelfSubjectRulesReview" && nowhere {
         return Err(Status::bad_request("no namespace on request"));
     }
@@ -54,16 +56,8 @@ pub(crate) async fn create(context: &Context, target: &Target, request: &mut Req
     Ok(with_warnings(answer(StatusCode::CREATED, &review), &warnings))
 }
 
-/// The namespace of a review is that of its path.
-fn named_in(target: &Target, review: &mut Value) -> Result<(), Status> {
-    let namespace = review["metadata"]["namespace"].as_str().unwrap_or_default();
-    if !namespace.is_empty() && namespace != target.namespace {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    review["metadata"]["namespace"] = target.namespace.as_str().into();
-    Ok(())
+fn spec_text<'a>(review: &'a Value, field: &str) -> &'a str {
+    review["spec"][field].as_str().unwrap_or_default()
 }
 
 /// The status of a TokenReview.

@@ -1,6 +1,7 @@
 //! `/scale`: the replicas of a workload as an `autoscaling/v1` Scale.
 
 use api::apply::Change;
+use api::field::go_quote;
 use api::patch;
 use api::resources::GroupKind;
 use api::status::Status;
@@ -17,12 +18,19 @@ use crate::request::{Request, payload};
 use crate::response::{Handled, json, with_warnings};
 use crate::writing::{self, Part, Write, judge_kind};
 
+/// The replicas in the Scale that a patch is applied to, if the object does not say how many it
+/// wants: a number that nobody wants.
+const UNSET: i64 = i32::MIN as i64;
+
 /// The Scale of the workload.
 pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Handled {
     let object = fresh(context, target).await?.encoded().parse();
     let strategy = &target.resource.strategy;
     match strategy.scale_lacks(&object) {
-        Some(problem) => Err(Status::internal_error(problem)),
+        Some(field) => Err(Status::internal_error(format!(
+            "the spec replicas field {} does not exist",
+            go_quote(field)
+        ))),
         None => Ok(json(StatusCode::OK, &strategy.scale_of(&object))),
     }
 }
@@ -30,8 +38,9 @@ pub(super) async fn get(context: &Context, target: &Target, _: &Request) -> Hand
 /// Sets the replicas to those of a Scale.
 pub(super) async fn update(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
-    let decoded = payload::read_kind(request, "Scale", |body| {
-        api::decode::decode_as("autoscaling.v1.Scale", "autoscaling/v1", "Scale", body)
+    let (version, kind) = ("autoscaling/v1", "Scale");
+    let decoded = payload::read_kind(request, (version, kind), |body| {
+        api::decode::decode_as("autoscaling.v1.Scale", version, kind, body)
     })
     .await?;
     let warnings = judge_kind(("Scale", "v1"), options.validation, decoded.problems)?;
@@ -56,8 +65,18 @@ pub(super) async fn patch(context: &Context, target: &Target, request: &mut Requ
         // A patch that says nothing about the version must not pin the one it was applied to.
         let mut scale = target.resource.strategy.scale_of(current);
         api::meta::remove(&mut scale["metadata"], "resourceVersion");
-        let patched = patch::apply_as("autoscaling.v1.Scale", kind, &scale, &body)?;
+        let lacks = target.resource.strategy.scale_lacks(current);
+        if lacks.is_some() {
+            scale["spec"]["replicas"] = UNSET.into();
+        }
+        let mut patched = patch::apply_as("autoscaling.v1.Scale", kind, &scale, &body)?;
         warnings = super::patch::judge(options.validation, kind, &body, Vec::new())?;
+        super::update::check_name(target, &mut patched)?;
+        if let Some(field) = lacks.filter(|_| patched["spec"]["replicas"] == UNSET) {
+            let field = go_quote(field);
+            let message = format!("the spec replicas field {field} cannot be empty");
+            return Err(Status::bad_request(message));
+        }
         replaced(target, current, &patched)
     })
     .await?;
@@ -89,7 +108,8 @@ async fn change(
 ) -> Handled {
     let written = writing::change(context, target, write, make).await?;
     let object: Value = serde_json::from_slice(&written.bytes).unwrap_or_default();
-    Ok(json(StatusCode::OK, &target.resource.strategy.scale_of(&object)))
+    let answer = json(StatusCode::OK, &target.resource.strategy.scale_of(&object));
+    Ok(with_warnings(answer, &written.warnings))
 }
 
 /// The workload with the replicas of a Scale.

@@ -10,7 +10,7 @@ use crate::cacher::Object;
 use crate::context::now;
 use crate::dispatch::Target;
 use crate::request::Request;
-use crate::request::negotiate::Form;
+use crate::request::negotiate::{Form, MetaVersion};
 use crate::response::Answer;
 use crate::server::body::Body;
 
@@ -21,6 +21,7 @@ pub(crate) struct Shower {
     include: IncludeObject,
     /// Column definitions are sent with the first table of a watch only.
     columns: bool,
+    version: MetaVersion,
 }
 
 impl Shower {
@@ -29,7 +30,7 @@ impl Shower {
     /// # Errors
     /// Those of it, 406 if it is to be shown as a list.
     pub(super) fn of_one(target: &Target, form: Form) -> Result<Option<Shower>, Status> {
-        if form == Form::MetadataList {
+        if matches!(form, Form::MetadataList(_)) {
             let kind = go_type(&target.resource, "");
             return Err(Status::not_shown(format!(
                 "you requested PartialObjectMetadataList, but the requested object is not a list \
@@ -44,7 +45,7 @@ impl Shower {
     /// # Errors
     /// Those of it, 406 if it is to be shown as one object.
     pub(super) fn of_list(target: &Target, form: Form) -> Result<Option<Shower>, Status> {
-        if form == Form::Metadata {
+        if matches!(form, Form::Metadata(_)) {
             let kind = go_type(&target.resource, "List");
             return Err(Status::not_shown(format!(
                 "you requested PartialObjectMetadata, but the requested object is a list ({kind})"
@@ -70,12 +71,12 @@ impl Shower {
             }
         };
         let resource = target.resource.clone();
-        let shower = |table| Some(Shower { resource, table, include, columns: true });
-        Ok(match form {
-            Form::Object => None,
-            Form::Table => shower(true),
-            Form::Metadata | Form::MetadataList => shower(false),
-        })
+        let (table, version) = match form {
+            Form::Object => return Ok(None),
+            Form::Table(version) => (true, version),
+            Form::Metadata(version) | Form::MetadataList(version) => (false, version),
+        };
+        Ok(Some(Shower { resource, table, include, columns: true, version }))
     }
 
     /// The answer of a write, which is the object in the form that was asked for. What is no object
@@ -90,9 +91,9 @@ impl Shower {
             let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
             table::render(&self.resource, &[&object], meta, self.include, true, now())
         } else {
-            partial(&object)
+            self.partial(&object)
         };
-        answer.map(|_| Body::whole(shown.to_string()))
+        answer.map(|_| Body::whole(self.versioned(shown).to_string()))
     }
 
     /// A single object, as an answer or in a watch event.
@@ -101,9 +102,31 @@ impl Shower {
         if self.table {
             let meta = json!({"resourceVersion": object.revision().to_string()});
             let columns = std::mem::take(&mut self.columns);
-            return table::render(&self.resource, &[&value], meta, self.include, columns, now());
+            let shown =
+                table::render(&self.resource, &[&value], meta, self.include, columns, now());
+            return self.versioned(shown);
         }
-        partial(&value)
+        self.partial(&value)
+    }
+
+    /// An object's metadata as an object of its own.
+    pub(super) fn partial(&self, object: &Value) -> Value {
+        self.versioned(table::partial_metadata(object))
+    }
+
+    /// What was made for `v1`, in the version that was asked for.
+    fn versioned(&self, mut shown: Value) -> Value {
+        if self.version == MetaVersion::V1 {
+            return shown;
+        }
+        let version = Value::from(self.version.api_version());
+        for row in shown["rows"].as_array_mut().into_iter().flatten() {
+            if row["object"]["kind"] == "PartialObjectMetadata" {
+                row["object"]["apiVersion"] = version.clone();
+            }
+        }
+        shown["apiVersion"] = version;
+        shown
     }
 
     /// Many objects.
@@ -116,13 +139,15 @@ impl Shower {
     pub(super) fn values(&self, values: &[Value], list_meta: Value) -> Value {
         if self.table {
             let values: Vec<_> = values.iter().collect();
-            return table::render(&self.resource, &values, list_meta, self.include, true, now());
+            let shown =
+                table::render(&self.resource, &values, list_meta, self.include, true, now());
+            return self.versioned(shown);
         }
         json!({
             "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": self.version.api_version(),
             "metadata": list_meta,
-            "items": values.iter().map(partial).collect::<Vec<_>>(),
+            "items": values.iter().map(|value| self.partial(value)).collect::<Vec<_>>(),
         })
     }
 }
@@ -141,15 +166,6 @@ pub(crate) fn of_write(
         return Ok(None);
     }
     Shower::of_one(target, form)
-}
-
-/// An object's metadata as an object of its own.
-fn partial(object: &Value) -> Value {
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": object["metadata"],
-    })
 }
 
 /// The type of a kind's objects in Kubernetes' program, which some refusals name. `what`: "List" for

@@ -24,14 +24,14 @@ pub(super) async fn replace(
     part: Part,
 ) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "UpdateOptions")?;
-    let (object, warnings) = super::update::read(target, request, &options).await?;
+    let (object, problems) = super::update::read(target, request, &options).await?;
     let write = Write::new(part, &options);
     let written = writing::change(context, target, write, |current| {
         admission::change(context, target, part, (&object, current), &request.user)?;
         Ok(object.clone())
     })
-    .await?;
-    answered(written, StatusCode::OK, &warnings)
+    .await;
+    answered(written, StatusCode::OK, &problems)
 }
 
 /// Patches the status.

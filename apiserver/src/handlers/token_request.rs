@@ -25,7 +25,7 @@ const VERSION: &str = "authentication.k8s.io/v1";
 /// Makes a token.
 pub(super) async fn create(context: &Context, target: &Target, request: &mut Request) -> Handled {
     let options = WriteOptions::parse(request, &target.query, "CreateOptions")?;
-    let decoded = payload::read_kind(request, KIND, |body| {
+    let decoded = payload::read_kind(request, (VERSION, KIND), |body| {
         api::decode::decode_as("authentication.v1.TokenRequest", VERSION, KIND, body)
     })
     .await?;

@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::dispatch::Target;
 use crate::request::options::WriteOptions;
 use crate::request::{Request, payload};
-use crate::response::{Handled, json_bytes, with_warnings};
-use crate::writing::{self, Part, Write, answered, judge, warnings};
+use crate::response::Handled;
+use crate::writing::{self, Part, Write, answered, dedup_owners, judge};
 
 /// Replaces an object; creates it where the kind allows that (Leases, Events), whatever version of it
 /// the client claims to know.
@@ -26,19 +26,16 @@ pub(crate) async fn update(context: &Context, target: &Target, request: &mut Req
         Ok(object.clone())
     })
     .await;
-    let warnings = |object: &Value| warnings(&target.resource, object, problems.clone());
     match replaced {
-        Ok(written) => answered(written, StatusCode::OK, &warnings(&object)),
         Err(status) if status.code == 404 && target.resource.strategy.creates_on_update() => {
             check_uid(target, &object)?;
             super::apply::may_create(context, target, request)?;
             let mut object = object;
             api::meta::remove(&mut object["metadata"], "resourceVersion");
-            let (bytes, object) =
-                create::new(context, target, object, &request.user, write).await?;
-            Ok(with_warnings(json_bytes(StatusCode::CREATED, bytes), &warnings(&object)))
+            let created = create::new(context, target, object, &request.user, write).await;
+            answered(created, StatusCode::CREATED, &problems)
         }
-        Err(status) => Err(status),
+        replaced => answered(replaced, StatusCode::OK, &problems),
     }
 }
 
@@ -62,29 +59,30 @@ pub(super) async fn read(
     options: &WriteOptions,
 ) -> Result<(Value, Vec<String>), Status> {
     let decoded = payload::read_object(request, &target.resource).await?;
-    let problems = judge(&target.resource, options.validation, decoded.problems)?;
+    let mut problems = judge(&target.resource, options.validation, decoded.problems)?;
     let mut object = decoded.object;
     check_name(target, &mut object)?;
+    problems.extend(dedup_owners(&mut object, false));
     Ok((object, problems))
 }
 
-/// The name of the object must be that of the URL, or absent.
+/// Checks that an object says the name that is on the URL, and no other namespace.
+///
+/// # Errors
+/// 400 for another name or namespace, or no name at all.
 pub(super) fn check_name(target: &Target, object: &mut Value) -> Result<(), Status> {
-    api::meta::ensure(object);
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = target.resource.namespaced().then_some(target.namespace.as_str());
+    api::lifecycle::check_namespace(object, namespace)?;
+    let (name, wanted) = (object["metadata"]["name"].as_str().unwrap_or_default(), &target.name);
     if name.is_empty() {
-        object["metadata"]["name"] = target.name.as_str().into();
-    } else if name != target.name {
         return Err(Status::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            target.name
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
         )));
     }
-    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    if !namespace.is_empty() && namespace != target.namespace {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+    if name != wanted {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({wanted})"
+        )));
     }
     Ok(())
 }

@@ -67,8 +67,8 @@ pub(super) async fn watch(
         Err(status) => return Ok(answer(media, Body::whole(refused(media, &status)))),
     };
     let (api_version, kind) = match accepted.form {
-        Form::Metadata | Form::MetadataList => {
-            ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned())
+        Form::Metadata(version) | Form::MetadataList(version) => {
+            (version.api_version().to_owned(), "PartialObjectMetadata".to_owned())
         }
         _ => (target.resource.api_version(), target.resource.kind.to_string()),
     };

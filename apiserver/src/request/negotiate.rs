@@ -5,8 +5,12 @@
 //! discovery) and what has no built-in type (custom resources) has no protobuf form; the metadata
 //! of any object is built in. A watch is not shown in YAML, whose documents have no end.
 
+mod preference;
+
 use api::protobuf::MEDIA_TYPE;
 use api::status::Status;
+
+use preference::by_preference;
 
 /// How objects are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +18,31 @@ pub(crate) enum Form {
     /// As they are.
     Object,
     /// As rows for people: `as=Table;g=meta.k8s.io`.
-    Table,
+    Table(MetaVersion),
     /// Metadata only: `as=PartialObjectMetadata`.
-    Metadata,
+    Metadata(MetaVersion),
     /// The metadata of a list's objects: `as=PartialObjectMetadataList`.
-    MetadataList,
+    MetadataList(MetaVersion),
+}
+
+/// The version of `meta.k8s.io` in which objects are shown as something else. They look the same in
+/// both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaVersion {
+    /// `v1`.
+    V1,
+    /// `v1beta1`, which clients from before 1.15 ask for.
+    V1Beta1,
+}
+
+impl MetaVersion {
+    /// As in the field `apiVersion`.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            MetaVersion::V1 => "meta.k8s.io/v1",
+            MetaVersion::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
 }
 
 /// In which encoding objects are shown.
@@ -127,11 +151,11 @@ fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> 
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return Some(Accepted { form: Form::Object, media: Media::Json });
     };
-    for clause in accept.split(',') {
+    for clause in by_preference(accept) {
         let mut params = clause.split(';').map(str::trim);
         let media = params.next().unwrap_or_default();
         let media = match media {
-            "application/json" | "application/*" | "*/*" => Media::Json,
+            "application/json" | "application/*" | "*/*" | "*" => Media::Json,
             "application/yaml" if !stream => Media::Yaml,
             MEDIA_TYPE => Media::Protobuf,
             _ => continue,
@@ -147,12 +171,16 @@ fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> 
                 _ => {}
             }
         }
-        let known = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
-        let form = match shown_as {
-            "" if media != Media::Protobuf || protobuf => Form::Object,
-            "Table" if known && media != Media::Protobuf => Form::Table,
-            "PartialObjectMetadata" if known => Form::Metadata,
-            "PartialObjectMetadataList" if known => Form::MetadataList,
+        let version = match version {
+            "v1" if group == "meta.k8s.io" => Some(MetaVersion::V1),
+            "v1beta1" if group == "meta.k8s.io" => Some(MetaVersion::V1Beta1),
+            _ => None,
+        };
+        let form = match (shown_as, version) {
+            ("", _) if media != Media::Protobuf || protobuf => Form::Object,
+            ("Table", Some(version)) if media != Media::Protobuf => Form::Table(version),
+            ("PartialObjectMetadata", Some(version)) => Form::Metadata(version),
+            ("PartialObjectMetadataList", Some(version)) => Form::MetadataList(version),
             _ => continue,
         };
         return Some(Accepted { form, media });
@@ -163,7 +191,7 @@ fn pick(accept: Option<&str>, protobuf: bool, stream: bool) -> Option<Accepted> 
 /// The version in which the client wants the aggregated form of discovery, if it prefers that:
 /// `v2`, or what older clients know, `v2beta1`.
 pub(crate) fn aggregated_discovery(accept: Option<&str>) -> Option<&'static str> {
-    for clause in accept?.split(',') {
+    for clause in by_preference(accept?) {
         let params: Vec<_> = clause.split(';').map(str::trim).collect();
         let says = |param: &str| params.contains(&param);
         if says("as=APIGroupDiscoveryList") && says("g=apidiscovery.k8s.io") {
@@ -257,9 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_liked_best_is_tried_first() {
+        let both = "application/vnd.kubernetes.protobuf;q=0.5,application/yaml;q=0.7";
+        assert_eq!(accepted(Some(both), true).expect("known").media, Media::Yaml);
+        let plain = "application/json;q=0.5;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io,\
+                     application/json";
+        assert_eq!(aggregated_discovery(Some(plain)), None);
+    }
+
+    #[test]
     fn what_is_accepted() {
-        use Form::{MetadataList, Object, Table};
         use Media::{Json, Protobuf, Yaml};
+        use MetaVersion::{V1, V1Beta1};
+        let (object, rows, list) = (Form::Object, Form::Table(V1), Form::MetadataList(V1));
 
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,\
                      application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
@@ -270,30 +308,40 @@ mod tests {
             format!("application/vnd.kubernetes.protobuf;{metadata},application/json;{metadata}"),
         ];
         for (accept, built_in, custom) in [
-            (None, Ok((Object, Json)), Ok((Object, Json))),
-            (Some("application/json"), Ok((Object, Json)), Ok((Object, Json))),
-            (Some("application/json, */*"), Ok((Object, Json)), Ok((Object, Json))),
-            (Some(both), Ok((Object, Protobuf)), Ok((Object, Json))),
-            (Some(MEDIA_TYPE), Ok((Object, Protobuf)), Err(406)),
+            (None, Ok((object, Json)), Ok((object, Json))),
+            (Some("application/json"), Ok((object, Json)), Ok((object, Json))),
+            (Some("application/json, */*"), Ok((object, Json)), Ok((object, Json))),
+            (Some(both), Ok((object, Protobuf)), Ok((object, Json))),
+            (Some(MEDIA_TYPE), Ok((object, Protobuf)), Err(406)),
             (
                 Some("application/vnd.kubernetes.protobuf;stream=watch"),
-                Ok((Object, Protobuf)),
+                Ok((object, Protobuf)),
                 Err(406),
             ),
-            (Some(table), Ok((Table, Json)), Ok((Table, Json))),
+            (Some(table), Ok((rows, Json)), Ok((rows, Json))),
             (
                 Some("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io"),
                 Err(406),
                 Err(406),
             ),
-            (Some(&metadata[0]), Ok((MetadataList, Json)), Ok((MetadataList, Json))),
-            (Some(&metadata[1]), Ok((MetadataList, Protobuf)), Ok((MetadataList, Protobuf))),
-            (Some("application/yaml"), Ok((Object, Yaml)), Ok((Object, Yaml))),
-            (Some("text/html, application/yaml, */*"), Ok((Object, Yaml)), Ok((Object, Yaml))),
+            (Some(&metadata[0]), Ok((list, Json)), Ok((list, Json))),
+            (Some(&metadata[1]), Ok((list, Protobuf)), Ok((list, Protobuf))),
+            (Some("application/yaml"), Ok((object, Yaml)), Ok((object, Yaml))),
+            (Some("text/html, application/yaml, */*"), Ok((object, Yaml)), Ok((object, Yaml))),
             (
                 Some("application/yaml;as=Table;v=v1;g=meta.k8s.io"),
-                Ok((Table, Yaml)),
-                Ok((Table, Yaml)),
+                Ok((rows, Yaml)),
+                Ok((rows, Yaml)),
+            ),
+            (
+                Some("application/json;as=Table;v=v1beta1;g=meta.k8s.io"),
+                Ok((Form::Table(V1Beta1), Json)),
+                Ok((Form::Table(V1Beta1), Json)),
+            ),
+            (
+                Some("application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io"),
+                Ok((Form::Metadata(V1Beta1), Json)),
+                Ok((Form::Metadata(V1Beta1), Json)),
             ),
             (Some("text/html"), Err(406), Err(406)),
         ] {

@@ -106,26 +106,26 @@ pub(crate) async fn read_object(
 ) -> Result<Decoded, Status> {
     let protobuf = !resource.schema_type.is_empty();
     let decode = |body: &[u8]| decode::decode(resource, body);
-    read_decoded(request, protobuf, &resource.kind, decode).await
+    read_decoded(request, protobuf, (&resource.api_version(), &resource.kind), decode).await
 }
 
-/// [`read_object`] for what is no resource of its own, such as a Scale: an object of `kind` that
-/// `decode` makes of JSON.
+/// [`read_object`] for what is no resource of its own, such as a Scale: an object of a version and
+/// kind that `decode` makes of JSON.
 ///
 /// # Errors
 /// Those of [`read_object`].
 pub(crate) async fn read_kind(
     request: &mut Request,
-    kind: &str,
+    wanted: (&str, &str),
     decode: impl FnOnce(&[u8]) -> Result<Decoded, Status>,
 ) -> Result<Decoded, Status> {
-    read_decoded(request, true, kind, decode).await
+    read_decoded(request, true, wanted, decode).await
 }
 
 async fn read_decoded(
     request: &mut Request,
     protobuf: bool,
-    kind: &str,
+    wanted: (&str, &str),
     decode: impl FnOnce(&[u8]) -> Result<Decoded, Status>,
 ) -> Result<Decoded, Status> {
     let content_type = request.header(http::header::CONTENT_TYPE);
@@ -135,13 +135,13 @@ async fn read_decoded(
         Format::Json => decode(&body),
         Format::Yaml => {
             let read = yaml::read(&body);
-            let read = read.map_err(|reason| decode::unrecognized(kind, &reason, &body))?;
+            let read = read.map_err(|reason| decode::unrecognized(wanted.1, &reason, &body))?;
             let mut decoded = decode(read.value.to_string().as_bytes())?;
             decoded.problems.splice(0..0, read.twice);
             Ok(decoded)
         }
         Format::Protobuf => {
-            let object = decode::from_protobuf(&body)?;
+            let object = decode::from_protobuf(&body, wanted)?;
             decode(object.to_string().as_bytes())
         }
     }
@@ -162,7 +162,10 @@ pub(crate) async fn read_options(request: &mut Request) -> Result<Bytes, Status>
             let read = yaml::read(&body).map_err(Status::bad_request)?;
             Ok(read.value.to_string().into())
         }
-        Format::Protobuf => Ok(decode::from_protobuf(&body)?.to_string().into()),
+        Format::Protobuf => {
+            let options = decode::from_protobuf(&body, ("v1", "DeleteOptions"))?;
+            Ok(options.to_string().into())
+        }
     }
 }
 

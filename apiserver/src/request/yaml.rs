@@ -6,8 +6,16 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Spanned};
+
+/// Lists and maps that may be inside of each other, where Go allows 10,000. Of what is read, fewer are
+/// kept in any case ([`api::decode`]).
+const DEPTH: usize = 200;
+/// Bytes of stack for the parser, which calls itself: a level takes up to 20 KiB of it, without
+/// optimization.
+const STACK: usize = 8 * 1024 * 1024;
 
 /// Keys told at most that occur twice: whoever sends more means no good.
 const TOLD: usize = 100;
@@ -27,10 +35,22 @@ pub(crate) struct Yaml {
 /// # Errors
 /// `yaml: line N: …` for a text that is no YAML.
 pub(crate) fn read(body: &[u8]) -> Result<Yaml, String> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK);
+        let reader = reader.spawn_scoped(scope, || parse(body));
+        let reader = reader.map_err(|error| format!("yaml: no thread to read it: {error}"))?;
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn parse(body: &[u8]) -> Result<Yaml, String> {
     let text = std::str::from_utf8(body).map_err(|_| "yaml: invalid leading UTF-8 octet")?;
     let text = first_document(text);
     // kubectl reads `mode: 0644` as 420, and so must we.
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        budget: serde_saphyr::budget! { max_depth: DEPTH },
+    };
     match serde_saphyr::from_str_with_options(text, options) {
         Ok(value) => return Ok(Yaml { value, twice: None }),
         Err(error) if matches!(error.without_snippet(), Error::DuplicateMappingKey { .. }) => {}
@@ -39,6 +59,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Yaml, String> {
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         duplicate_keys: DuplicateKeyPolicy::LastWins,
+        budget: serde_saphyr::budget! { max_depth: DEPTH },
     };
     let Noted { value, lines } =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| reason(&error, text))?;
@@ -68,8 +89,11 @@ fn first_document(text: &str) -> &str {
     text
 }
 
+const TOO_DEEP: &str = "exceeded max depth";
+
 /// What Go's parser says where ours says something else.
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
+    ("recursion limit exceeded", TOO_DEEP),
     ("unclosed quote", "found unexpected end of stream"),
     ("unexpected character: ", "found character that cannot start any token"),
     ("tabs disallowed ", "found character that cannot start any token"),
@@ -90,6 +114,7 @@ fn reason(error: &Error, text: &str) -> String {
             let name = alias(text, location.line(), location.column()).unwrap_or_default();
             return format!("yaml: unknown anchor '{name}' referenced");
         }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => TOO_DEEP.to_owned(),
         other => other.to_string(),
     };
     let said = said
@@ -287,6 +312,17 @@ mod tests {
             let refused = read(text.as_bytes()).expect_err(text);
             assert!(refused.starts_with("yaml: "), "{text}: {refused}");
             assert!(!refused.contains("while "), "{text}: {refused}");
+        }
+        for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", ""), ("? ", "")] {
+            let nested = |depth: usize| open.repeat(depth) + "x" + &close.repeat(depth);
+            if open != "? " {
+                let got = read(nested(DEPTH).as_bytes());
+                assert!(got.is_ok(), "{open}: {got:?}");
+            }
+            for depth in [DEPTH + 1, DEPTH * 2, 100_000] {
+                let refused = read(nested(depth).as_bytes()).expect_err("too deep");
+                assert!(refused.contains("exceeded max depth"), "{open} {depth}: {refused}");
+            }
         }
         assert_eq!(read(b"\xff"), Err("yaml: invalid leading UTF-8 octet".to_owned()));
     }

@@ -33,6 +33,9 @@ const MAX_STREAMS: u32 = 4096;
 /// Flow-control windows: large enough that a list does not wait for a round trip per 64 KiB.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The head of a request at most, in bytes: Go's default. (A URL is bounded by 64 KiB all the same,
+/// for the `http` crate knows no longer ones; hyper answers 414 by itself.)
+const MAX_HEAD: u32 = 1024 * 1024;
 /// Finds connections whose peer has vanished without a word.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// How often to say that there are too many connections.
@@ -123,9 +126,14 @@ impl Acceptor {
             async move { Ok::<_, std::convert::Infallible>(dispatch(context, request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(MAX_HEAD as usize);
         builder
             .http2()
+            .max_header_list_size(MAX_HEAD)
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)

@@ -4,6 +4,7 @@ use api::resources::Resource;
 use api::status::Status;
 use serde_json::Value;
 
+use super::Part;
 use crate::request::options::FieldValidation;
 
 /// Turns the problems that decoding found into warnings or a refusal, as the client asked.
@@ -55,26 +56,34 @@ pub(crate) fn told(problems: Vec<String>) -> Vec<String> {
     warnings
 }
 
-/// All warnings about an object that is accepted. (That a resource is deprecated is told with every
-/// answer.)
-pub(crate) fn warnings(
-    resource: &Resource,
-    object: &Value,
-    mut problems: Vec<String>,
-) -> Vec<String> {
-    problems.extend(resource.strategy.warnings(object));
-    problems
+/// Takes out owners that an object names twice, and says so. `patched`: a patch has made the object.
+pub(crate) fn dedup_owners(object: &mut Value, patched: bool) -> Option<String> {
+    let uids = api::owner::dedup_references(object);
+    if uids.is_empty() {
+        return None;
+    }
+    let when = if patched { " after mutating admission happens" } else { "" };
+    Some(format!(
+        ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references \
+         in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate \
+         UID(s) observed: {}",
+        uids.join(", ")
+    ))
 }
 
-/// All warnings about an object that is new.
-pub(crate) fn warnings_of_new(
-    resource: &Resource,
-    object: &Value,
-    problems: Vec<String>,
-) -> Vec<String> {
-    let mut all = warnings(resource, object, problems);
-    all.extend(resource.strategy.warnings_of_change(object, &Value::Null));
-    all
+/// What a kind has to say about a write that is accepted; `old` is null for a new object. (That a
+/// resource is deprecated is told with every answer.)
+pub(crate) fn warnings(resource: &Resource, part: Part, new: &Value, old: &Value) -> Vec<String> {
+    let strategy = &resource.strategy;
+    match part {
+        Part::Main | Part::Scale => {
+            let mut told = strategy.warnings(new);
+            told.extend(strategy.warnings_of_change(new, old));
+            told
+        }
+        Part::Status => strategy.warnings_of_status(new),
+        Part::Subresource(_) | Part::Finalize | Part::Raw => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -213,6 +213,20 @@ async fn versions_show_the_same_objects() {
     let moved = server.merge(DEFINITION, &json!({"spec": stored["spec"]})).await.expect(200);
     assert_eq!(moved["status"]["storedVersions"], json!(["v1", "v2"]));
     assert_eq!(server.get(&format!("{FOOS}/a")).await.expect(200)["spec"]["n"], 4);
+
+    // A version may go when its definition says that nothing is stored in it any more.
+    let only = json!({"spec": {"versions": [moved["spec"]["versions"][1]]}});
+    let refused = server.merge(DEFINITION, &only).await.expect(422);
+    let message = refused["message"].as_str().expect("a message");
+    assert!(
+        message.contains("status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions; v1 was previously a storage version"),
+        "{message}"
+    );
+    let status = json!({"status": {"storedVersions": ["v2"]}});
+    server.merge(&format!("{DEFINITION}/status"), &status).await.expect(200);
+    let gone = server.merge(DEFINITION, &only).await.expect(200);
+    assert_eq!(gone["status"]["storedVersions"], json!(["v2"]));
+    assert_eq!(server.get(other).await.expect(200)["spec"]["n"], 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +252,15 @@ async fn a_deleted_definition_takes_its_objects_along() {
             &json!({"group": "gold.io", "kind": "foos"})
         )
     );
+    // It is shown to the end, with the verbs that lead there; objects can be changed still.
+    let shown = server.get("/apis/gold.io/v1").await.expect(200);
+    let resources = shown["resources"].as_array().expect("resources");
+    let foos = resources.iter().find(|resource| resource["name"] == "foos").expect("foos");
+    assert_eq!(foos["verbs"], json!(["delete", "deletecollection", "get", "list", "watch"]));
     let path = format!("{FOOS}/kept");
+    let mut changed = server.merge(&path, &json!({"spec": {"n": 5}})).await.expect(200);
+    changed["spec"]["n"] = json!(6);
+    assert_eq!(server.put(&path, &changed).await.expect(200)["spec"]["n"], 6);
     let mut events = Events::open(&server, &format!("{FOOS}?watch=true")).await;
     let mut definitions = Events::open(&server, &format!("{DEFINITIONS}?watch=true")).await;
     while !server.get(&path).await.expect(200)["metadata"]["deletionTimestamp"].is_string() {

@@ -108,6 +108,35 @@ async fn one_object_in_both_encodings() {
     assert_eq!(pod.metadata.expect("metadata").labels["tier"], "two");
 }
 
+/// A body need not say what it is where that is clear; and may say that it is an older version of the
+/// same.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_are_what_their_path_is_about() {
+    let server = TestServer::start().await;
+    let message = |of: &Value| {
+        let body = api::protobuf::write(of).expect("a body");
+        api::protobuf::envelope::open(&body).expect("an envelope").message.to_vec()
+    };
+    let map = message(&config_map("m", "1"));
+    let nameless = api::protobuf::envelope::seal("", "", &map);
+    let answer = send(&server, Method::POST, MAPS, nameless).await;
+    let made: core::ConfigMap = in_protobuf(&answer, 201, "ConfigMap");
+    assert_eq!((name(&made.metadata), made.data["a"].as_str()), ("m", "1"));
+    let options = api::protobuf::envelope::seal("", "", b"");
+    let answer = send(&server, Method::DELETE, &format!("{MAPS}/m"), options).await;
+    assert_eq!(answer.code, 200, "{}", String::from_utf8_lossy(&answer.bytes));
+    server.post(PODS, &pod("p")).await.expect(201);
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
+    let path = format!("{PODS}/p/eviction");
+    for version in ["policy/v1beta1", ""] {
+        let kind = if version.is_empty() { "" } else { "Eviction" };
+        let body = api::protobuf::envelope::seal(version, kind, &message(&eviction));
+        let answer = send(&server, Method::POST, &format!("{path}?dryRun=All"), body).await;
+        assert_eq!(answer.code, 201, "{version}: {}", String::from_utf8_lossy(&answer.bytes));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists() {
     let server = TestServer::start().await;

@@ -14,6 +14,8 @@ use k8s_openapi::api::autoscaling::v2::{
 
 /// Scaling down waits so long without a rule that says otherwise.
 const DOWN_WINDOW: i32 = 300;
+/// Without rules there may be so many pods at once, however few there are.
+const AT_ONCE: i32 = 4;
 /// Policies look back at most half an hour, and so do windows an hour.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(3600);
 
@@ -131,8 +133,49 @@ pub(super) fn tolerance(spec: &HorizontalPodAutoscalerSpec, up: bool) -> f64 {
     given.and_then(super::quantity::number).unwrap_or(0.1)
 }
 
-/// Limits a recommendation and notes it.
+/// Limits a recommendation and notes it. An autoscaler without rules of its own is not limited by the
+/// rules that others get by default, but as it was before there were any.
 pub(super) fn limit(
+    spec: &HorizontalPodAutoscalerSpec,
+    history: &mut History,
+    current: i32,
+    recommended: i32,
+    now: Timestamp,
+) -> Limited {
+    if spec.behavior.is_some() {
+        by_rules(spec, history, current, recommended, now)
+    } else {
+        without_rules(spec, history, current, recommended, now)
+    }
+}
+
+/// No lower than what was recommended within the last five minutes, and at most twice as many.
+fn without_rules(
+    spec: &HorizontalPodAutoscalerSpec,
+    history: &mut History,
+    current: i32,
+    recommended: i32,
+    now: Timestamp,
+) -> Limited {
+    let recent = history.recommended.iter().filter(|(at, _)| is_within(*at, DOWN_WINDOW, now));
+    let highest = recent.map(|(_, replicas)| *replicas).max();
+    let stable = highest.map_or(recommended, |highest| highest.max(recommended));
+    history.recommend(recommended, now);
+    let able = if stable == recommended { STEADY } else { DOWN_STABILIZED };
+    let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
+    let rate = current.saturating_mul(2).max(AT_ONCE);
+    let (most, why) = if max > rate { (rate, UP_LIMIT) } else { (max, TOO_MANY) };
+    let (replicas, limited) = if stable < min {
+        (min, TOO_FEW)
+    } else if stable > most {
+        (most, why)
+    } else {
+        (stable, IN_RANGE)
+    };
+    Limited { replicas, able, limited }
+}
+
+fn by_rules(
     spec: &HorizontalPodAutoscalerSpec,
     history: &mut History,
     current: i32,
@@ -256,11 +299,16 @@ mod tests {
             (vec![], 5, 5, 5, "ReadyForNewScale", "DesiredWithinRange"),
             (vec![], 5, 7, 7, "ReadyForNewScale", "DesiredWithinRange"),
             (vec![], 5, 30, 10, "ReadyForNewScale", "ScaleUpLimit"),
-            (vec![], 2, 30, 6, "ReadyForNewScale", "ScaleUpLimit"),
+            (vec![], 2, 30, 4, "ReadyForNewScale", "ScaleUpLimit"),
+            (vec![], 1, 30, 4, "ReadyForNewScale", "ScaleUpLimit"),
+            (vec![], 3, 6, 6, "ReadyForNewScale", "DesiredWithinRange"),
+            (vec![], 3, 7, 6, "ReadyForNewScale", "ScaleUpLimit"),
             (vec![], 40, 90, 50, "ReadyForNewScale", "TooManyReplicas"),
             (vec![], 5, 1, 2, "ReadyForNewScale", "TooFewReplicas"),
             (vec![(800, 5)], 5, 1, 5, "ScaleDownStabilized", "DesiredWithinRange"),
             (vec![(800, 4), (900, 3)], 5, 1, 4, "ScaleDownStabilized", "DesiredWithinRange"),
+            // Somebody made it smaller: what was recommended still holds.
+            (vec![(900, 8)], 5, 3, 8, "ScaleDownStabilized", "DesiredWithinRange"),
             (vec![(600, 5)], 5, 3, 3, "ReadyForNewScale", "DesiredWithinRange"),
         ] {
             let limited_to = after(none(), &recommended, &[], current, wanted);
@@ -281,6 +329,8 @@ mod tests {
             rules
         };
         for (behavior, scaled, current, wanted, replicas) in [
+            (up(json!({})), vec![], 2, 30, 6),
+            (up(json!({})), vec![], 5, 30, 10),
             (up(json!({"policies": pods})), vec![], 10, 20, 12),
             (up(json!({"policies": pods})), vec![(950, 1)], 11, 20, 12),
             (up(json!({"policies": pods})), vec![(900, 1)], 11, 20, 13),

@@ -15,6 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
+use super::hints;
+
 /// Label that names the Service of a slice.
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Label that names who maintains a slice.
@@ -180,19 +182,26 @@ fn ports_in(slice: &EndpointSlice) -> Ports {
 fn endpoint(service: &Service, pod: &Pod, address: String, zone: Option<String>) -> Endpoint {
     let serving = pods::is_ready(pod);
     let terminating = pods::is_terminating(pod);
+    let ready = publishes_not_ready(service) || (serving && !terminating);
+    let node = pods::node_name(pod);
     Endpoint {
         addresses: vec![address],
         conditions: Some(EndpointConditions {
-            ready: Some(publishes_not_ready(service) || (serving && !terminating)),
+            ready: Some(ready),
             serving: Some(serving),
             terminating: Some(terminating),
         }),
         hostname: hostname(pod, service),
-        node_name: pods::node_name(pod).map(str::to_owned),
+        hints: if ready { hints::near(service, zone.as_deref(), node) } else { None },
+        node_name: node.map(str::to_owned),
         target_ref: Some(target_ref(pod)),
         zone,
         ..Endpoint::default()
     }
+}
+
+fn is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(true)
 }
 
 /// What makes two endpoints the same one in different states.
@@ -202,12 +211,14 @@ fn identity(endpoint: &Endpoint) -> (Vec<String>, Option<String>) {
 }
 
 /// The writes that bring the Service's slices up to date. `pods` are those it selects, `slices` those
-/// that [`belongs`] to it, `zone` the zone of a node.
+/// that [`belongs`] to it, `zone` the zone of a node. `share` is shown the ready endpoints of each
+/// address family before they are put into slices, to give them hints.
 pub(super) fn plan(
     service: &Service,
     pods: &[Arc<Pod>],
     slices: &[Arc<EndpointSlice>],
     zone: impl Fn(&str) -> Option<String>,
+    mut share: impl FnMut(&str, Vec<&mut Endpoint>),
 ) -> Vec<Change> {
     let families = families(service);
     let mut changes = Vec::new();
@@ -222,6 +233,8 @@ pub(super) fn plan(
             let endpoint = endpoint(service, pod, address, zone);
             wanted.entry(ports_of(service, pod)).or_default().push(endpoint);
         }
+        let ready = wanted.values_mut().flatten().filter(|endpoint| is_ready(endpoint));
+        share(family, ready.collect());
         if wanted.is_empty() {
             // A Service without endpoints has one empty slice, so that "none" is said.
             wanted.insert(Ports::new(), Vec::new());

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use api::resources::Resource;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::Work;
 use super::plan::{self, Deleting, Ownership};
@@ -39,6 +39,21 @@ impl fmt::Display for Identity {
             write!(f, "{}/", self.namespace)?;
         }
         f.write_str(&self.name)
+    }
+}
+
+impl Identity {
+    /// Whether this object cannot be an owner of anything in `namespace`: it is in another one.
+    fn is_elsewhere(&self, namespace: &str) -> bool {
+        !self.namespace.is_empty() && self.namespace != namespace
+    }
+
+    /// Whether a reference with this object's uid also says its kind and name.
+    fn is_named_by(&self, reference: &OwnerReference) -> bool {
+        let group = reference.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        self.resource.group == group
+            && self.resource.kind == reference.kind
+            && self.name == reference.name
     }
 }
 
@@ -78,20 +93,29 @@ impl Graph {
             .map(|owner| (Uid(owner.uid.clone()), owner.block_owner_deletion == Some(true)))
             .collect();
         let deleting = plan::deleting(meta);
+        let namespace = identity.namespace.clone();
         let node = Node { identity, owners: owners.clone(), deleting };
         let before = self.nodes.insert(uid.clone(), node);
+        let mut work = Vec::new();
+        if before.is_none() {
+            // Some belong to it who cannot: they came first.
+            work.extend(self.strangers(&uid).map(Work::Check));
+        }
         let (old_owners, old_deleting) =
             before.map_or((Vec::new(), Deleting::No), |node| (node.owners, node.deleting));
-
-        let mut work = Vec::new();
         if owners != old_owners {
             self.unlink(&uid, &old_owners, &mut work);
-            for (owner, _) in &owners {
-                self.dependents.entry(owner.clone()).or_default().insert(uid.clone());
-                match self.nodes.get(owner).map(|node| node.deleting) {
-                    // Unknown, or going: the dependent has to be looked at.
-                    None | Some(Deleting::Foreground) => work.push(Work::Check(uid.clone())),
-                    Some(_) => {}
+            for reference in meta.owner_references.iter().flatten() {
+                let owner = Uid(reference.uid.clone());
+                // Unknown, going, or named wrongly: the dependent has to be looked at.
+                let holds = self.nodes.get(&owner).is_some_and(|node| {
+                    node.deleting != Deleting::Foreground
+                        && !node.identity.is_elsewhere(&namespace)
+                        && node.identity.is_named_by(reference)
+                });
+                self.dependents.entry(owner).or_default().insert(uid.clone());
+                if !holds {
+                    work.push(Work::Check(uid.clone()));
                 }
             }
         }
@@ -133,6 +157,20 @@ impl Graph {
         // In an order that does not change from run to run.
         lost.sort();
         lost.iter().flat_map(|uid| self.remove(uid)).collect()
+    }
+
+    /// The known dependents of an object that are in another namespace than it.
+    fn strangers(&self, owner: &Uid) -> impl Iterator<Item = Uid> {
+        let dependents = self.dependents.get(owner).into_iter().flatten();
+        dependents.filter(|dependent| self.is_elsewhere(owner, dependent)).cloned()
+    }
+
+    /// Whether both are known, and the owner is in a namespace where the dependent is not.
+    pub(super) fn is_elsewhere(&self, owner: &Uid, dependent: &Uid) -> bool {
+        let known = self.nodes.get(owner).zip(self.nodes.get(dependent));
+        known.is_some_and(|(owner, dependent)| {
+            owner.identity.is_elsewhere(&dependent.identity.namespace)
+        })
     }
 
     /// Where to find an object.
@@ -232,6 +270,51 @@ mod tests {
         assert_eq!(work, [Work::Check(uid("pod"))]);
         // Seen again unchanged: nothing new.
         assert_eq!(graph.upsert(identity("Pod", "pod"), &owned("nobody")), []);
+    }
+
+    #[test]
+    fn a_dependent_that_names_its_owner_wrongly_is_checked() {
+        let pod_in = |namespace: &str| {
+            let mut pod = identity("Pod", "pod");
+            pod.namespace = namespace.into();
+            pod
+        };
+        let naming = |api_version: &str, kind: &str, name: &str| {
+            meta(json!({"ownerReferences": [
+                {"apiVersion": api_version, "kind": kind, "name": name, "uid": "rc"}]}))
+        };
+        let check = vec![Work::Check(uid("pod"))];
+        for (case, pod, meta, want) in [
+            ("right", pod_in("n"), naming("v1", "ReplicationController", "rc"), vec![]),
+            ("name", pod_in("n"), naming("v1", "ReplicationController", "x"), check.clone()),
+            ("kind", pod_in("n"), naming("v1", "ConfigMap", "rc"), check.clone()),
+            ("group", pod_in("n"), naming("apps/v1", "ReplicationController", "rc"), check.clone()),
+            ("namespace", pod_in("m"), naming("v1", "ReplicationController", "rc"), check.clone()),
+            ("none", pod_in(""), naming("v1", "ReplicationController", "rc"), check.clone()),
+        ] {
+            let mut graph = Graph::default();
+            graph.upsert(identity("ReplicationController", "rc"), &ObjectMeta::default());
+            assert_eq!(graph.upsert(pod.clone(), &meta), want, "{case}");
+            let elsewhere = pod.namespace != "n";
+            assert_eq!(graph.is_elsewhere(&uid("rc"), &uid("pod")), elsewhere, "{case}");
+
+            let mut graph = Graph::default();
+            graph.upsert(pod, &meta);
+            let later =
+                graph.upsert(identity("ReplicationController", "rc"), &ObjectMeta::default());
+            assert_eq!(later.is_empty(), !elsewhere, "{case}: owner seen later");
+        }
+    }
+
+    #[test]
+    fn objects_of_the_cluster_own_anywhere() {
+        let mut graph = Graph::default();
+        let mut node = identity("Node", "rc");
+        node.namespace = String::new();
+        graph.upsert(node, &ObjectMeta::default());
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "rc", "uid": "rc"});
+        let pod = meta(json!({"ownerReferences": [owner]}));
+        assert_eq!(graph.upsert(identity("Pod", "pod"), &pod), []);
     }
 
     #[test]

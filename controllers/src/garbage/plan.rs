@@ -47,6 +47,9 @@ pub(super) enum Ownership {
     Waiting,
     /// It does not exist.
     Absent,
+    /// Nobody can say: its kind is not served, or it would be in a namespace and its dependent is in
+    /// none.
+    Unknown,
 }
 
 /// How an existing owner holds.
@@ -73,7 +76,8 @@ pub(super) fn check(
     owners: &[(OwnerReference, Ownership)],
     dependents: &[Dependent],
 ) -> Verdict {
-    if object.deletion_timestamp.is_some() || owners.is_empty() {
+    let unknown = owners.iter().any(|(_, state)| *state == Ownership::Unknown);
+    if object.deletion_timestamp.is_some() || owners.is_empty() || unknown {
         return Verdict::Keep;
     }
     let of = |wanted: &[Ownership]| -> Vec<&OwnerReference> {
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn verdict_table() {
-        use Ownership::{Absent, Solid, Waiting};
+        use Ownership::{Absent, Solid, Unknown, Waiting};
         let plain = meta(json!({}));
         let going = meta(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
         let orphaning = meta(json!({"finalizers": [ORPHAN]}));
@@ -169,6 +173,13 @@ mod tests {
             ("no owners", &plain, vec![], vec![], Verdict::Keep),
             ("owner exists", &plain, vec![("a", Solid)], vec![], Verdict::Keep),
             ("owner gone", &plain, vec![("a", Absent)], vec![], background.clone()),
+            (
+                "one gone, one not known",
+                &plain,
+                vec![("a", Absent), ("b", Unknown), ("c", Solid)],
+                vec![],
+                Verdict::Keep,
+            ),
             ("going already", &going, vec![("a", Absent)], vec![], Verdict::Keep),
             ("one left", &plain, vec![("a", Absent), ("b", Solid)], vec![], disown("a")),
             (

@@ -89,6 +89,10 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Objects<K> {
         self.state.lock().entries.keys().cloned().collect()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().entries.len()
+    }
+
     pub(super) fn has(&self, key: &Key) -> bool {
         self.state.lock().entries.contains_key(key)
     }
@@ -190,6 +194,11 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Cache<K> {
     /// All objects of a namespace.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         self.objects.in_namespace(namespace).iter().filter_map(|key| self.get(key)).collect()
+    }
+
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
     }
 
     /// The names of all objects, which costs far less than the objects.

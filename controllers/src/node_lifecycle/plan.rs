@@ -45,6 +45,17 @@ pub(super) fn next_look(grace: Duration, silent: Duration) -> Duration {
     grace.checked_sub(silent).filter(|left| !left.is_zero()).unwrap_or(grace)
 }
 
+/// For how long a node may be silent. One that has never said how it is may be starting: it has half as
+/// long again (Kubernetes: 60 s instead of 40 s).
+pub(super) fn grace(node: &Node, grace: Duration) -> Duration {
+    if condition(node, "Ready").is_some() { grace } else { grace * 3 / 2 }
+}
+
+/// Whether the node says that it is ready.
+pub(super) fn is_ready(node: &Node) -> bool {
+    condition_status(node, "Ready") == Some("True")
+}
+
 /// Whether the node is known not to be ready. A new node that has not said anything yet is given the
 /// time it takes.
 pub(super) fn is_not_ready(node: &Node) -> bool {
@@ -74,7 +85,10 @@ pub(super) fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<Node
             status: "Unknown".to_owned(),
             reason: Some(reason.to_owned()),
             message: Some(message.to_owned()),
-            last_heartbeat_time: known.as_ref().and_then(|c| c.last_heartbeat_time.clone()),
+            last_heartbeat_time: match &known {
+                Some(known) => known.last_heartbeat_time.clone(),
+                None => node.metadata.creation_timestamp.clone(),
+            },
             last_transition_time: Some(Time(now)),
         };
         match known {
@@ -92,11 +106,45 @@ pub(super) fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<Node
     changed.then_some(conditions)
 }
 
-/// The node's taints as its conditions ask for, or none if they are right. Taints of others are
-/// left alone; a taint that stays keeps the time it was added.
-pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
+/// What becomes of the `NoExecute` taints `not-ready` and `unreachable` of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Execution {
+    /// The node is ready, or has never said how it is: it has none.
+    None,
+    /// It has one, and gets the right one if it has the other.
+    Goes,
+    /// It needs one; others may come first.
+    Asks,
+    /// It needs one after this long: others may turn out to be as silent, and what looks like a
+    /// node that is gone is one that cannot be heard.
+    Waits(Duration),
+}
+
+/// See [`Execution`]. A node that has fallen silent waits for an eighth of the grace: the 5 s (of 40 s)
+/// until Kubernetes looks at it again.
+pub(super) fn execution(node: &Node, grace: Duration, now: Timestamp) -> Execution {
+    let Some(ready) = condition(node, "Ready").filter(|ready| ready.status != "True") else {
+        return Execution::None;
+    };
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    if taints.iter().any(|taint| taint.effect == "NoExecute" && is_ours(taint)) {
+        return Execution::Goes;
+    }
+    let since = ready.last_transition_time.as_ref().filter(|_| ready.status == "Unknown");
+    let passed = since.map(|since| Duration::try_from(now.duration_since(since.0)));
+    // A time to come was written by another clock.
+    let passed = passed.map_or(grace, Result::unwrap_or_default);
+    match (grace / 8).checked_sub(passed) {
+        Some(left) if !left.is_zero() => Execution::Waits(left),
+        _ => Execution::Asks,
+    }
+}
+
+/// The node's taints as its conditions ask for, or none if they are right; those that evict only if
+/// it `executes`. Taints of others are left alone; a taint that stays keeps the time it was added.
+pub(super) fn taints(node: &Node, executes: bool, now: Timestamp) -> Option<Vec<Taint>> {
     let current = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let wanted = wanted(node);
+    let wanted = wanted(node, executes);
     // The API server taints a new node; what has not said that it is ready keeps the taint.
     let starting = condition(node, "Ready").is_none();
     let mut taints: Vec<Taint> = current
@@ -104,7 +152,7 @@ pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
         .filter(|taint| {
             !is_ours(taint)
                 || wanted.iter().any(|w| same(w, taint))
-                || (starting && taint.key == NOT_READY)
+                || (starting && taint.key == NOT_READY && taint.effect == "NoSchedule")
         })
         .cloned()
         .collect();
@@ -139,7 +187,7 @@ fn is_ours(taint: &Taint) -> bool {
     scheduling || executing
 }
 
-fn wanted(node: &Node) -> Vec<Taint> {
+fn wanted(node: &Node, executes: bool) -> Vec<Taint> {
     let taint = |key: &str, effect: &str| Taint {
         key: key.to_owned(),
         effect: effect.to_owned(),
@@ -152,7 +200,7 @@ fn wanted(node: &Node) -> Vec<Taint> {
     for (kind, status, key) in TABLE {
         if condition_status(node, kind) == Some(status) {
             wanted.push(taint(key, "NoSchedule"));
-            if kind == "Ready" {
+            if kind == "Ready" && executes {
                 wanted.push(taint(key, "NoExecute"));
             }
         }
@@ -196,9 +244,11 @@ mod tests {
             [format!("{NOT_READY}:NoSchedule"), format!("{NOT_READY}:NoExecute")].to_vec();
         let unreachable =
             [format!("{UNREACHABLE}:NoSchedule"), format!("{UNREACHABLE}:NoExecute")].to_vec();
-        assert_eq!(taints(&node("True", json!([])), at(NOW)), None);
-        assert_eq!(names(taints(&node("False", json!([])), at(NOW))), Some(not_ready));
-        let lost = taints(&node("Unknown", json!([])), at(NOW));
+        assert_eq!(taints(&node("True", json!([])), true, at(NOW)), None);
+        let kept_away = [format!("{NOT_READY}:NoSchedule")].to_vec();
+        assert_eq!(names(taints(&node("False", json!([])), false, at(NOW))), Some(kept_away));
+        assert_eq!(names(taints(&node("False", json!([])), true, at(NOW))), Some(not_ready));
+        let lost = taints(&node("Unknown", json!([])), true, at(NOW));
         assert_eq!(names(lost.clone()), Some(unreachable));
         let added = |taints: &[Taint]| taints[1].time_added.clone();
         assert_eq!(added(lost.as_ref().unwrap()), Some(Time(at(NOW))));
@@ -206,13 +256,48 @@ mod tests {
         // Unchanged: nothing to write, so the time it was added stays.
         let mut same = node("Unknown", json!([]));
         same.spec.as_mut().unwrap().taints = lost.clone();
-        assert_eq!(taints(&same, at("2026-01-01T05:00:00Z")), None);
+        assert_eq!(taints(&same, true, at("2026-01-01T05:00:00Z")), None);
         // From unreachable to not ready, and back to ready; others' taints stay.
         let mut back = node("True", json!([]));
         let mut mixed = lost.unwrap();
         mixed.push(Taint { key: "gpu".into(), effect: "NoSchedule".into(), ..Taint::default() });
         back.spec.as_mut().unwrap().taints = Some(mixed);
-        assert_eq!(names(taints(&back, at(NOW))), Some(vec!["gpu:NoSchedule".to_owned()]));
+        assert_eq!(names(taints(&back, true, at(NOW))), Some(vec!["gpu:NoSchedule".to_owned()]));
+    }
+
+    #[test]
+    fn a_node_that_falls_silent_is_not_emptied_at_once() {
+        let grace = Duration::from_secs(40);
+        let since = |ready: &str, taints: Value, time: &str| {
+            let mut node = node(ready, taints);
+            let conditions = node.status.as_mut().unwrap().conditions.as_mut().unwrap();
+            conditions[0].last_transition_time = Some(Time(at(time)));
+            execution(&node, grace, at(NOW))
+        };
+        let taint = |key: &str| json!([{"key": key, "effect": "NoExecute"}]);
+        let seconds = Duration::from_secs;
+        for (ready, taints, time, wanted) in [
+            ("True", json!([]), "2026-01-01T00:00:00Z", Execution::None),
+            ("True", taint(UNREACHABLE), "2026-01-01T00:00:00Z", Execution::None),
+            ("Unknown", taint(UNREACHABLE), "2026-01-01T00:10:00Z", Execution::Goes),
+            ("Unknown", taint(NOT_READY), "2026-01-01T00:10:00Z", Execution::Goes),
+            ("Unknown", taint("gpu"), "2026-01-01T00:09:00Z", Execution::Asks),
+            ("Unknown", json!([]), "2026-01-01T00:09:58Z", Execution::Waits(seconds(3))),
+            ("Unknown", json!([]), "2026-01-01T00:09:55Z", Execution::Asks),
+            ("Unknown", json!([]), "2026-01-01T08:00:00Z", Execution::Waits(seconds(5))),
+            ("False", json!([]), "2026-01-01T00:10:00Z", Execution::Asks),
+        ] {
+            assert_eq!(since(ready, taints.clone(), time), wanted, "{ready} {taints} {time}");
+        }
+        assert_eq!(execution(&Node::default(), grace, at(NOW)), Execution::None);
+        assert_eq!(execution(&node("Unknown", json!([])), grace, at(NOW)), Execution::Asks);
+    }
+
+    #[test]
+    fn a_node_that_starts_has_longer() {
+        let (forty, sixty) = (Duration::from_secs(40), Duration::from_secs(60));
+        assert_eq!(grace(&node("True", json!([])), forty), forty);
+        assert_eq!(grace(&Node::default(), forty), sixty);
     }
 
     #[test]
@@ -220,9 +305,9 @@ mod tests {
         let first = json!([{"key": NOT_READY, "effect": "NoSchedule"}]);
         let mut n = node("True", first);
         let ready = n.status.take();
-        assert_eq!(taints(&n, at(NOW)), None);
+        assert_eq!(taints(&n, true, at(NOW)), None);
         n.status = ready;
-        assert_eq!(taints(&n, at(NOW)), Some(Vec::new()));
+        assert_eq!(taints(&n, true, at(NOW)), Some(Vec::new()));
     }
 
     #[test]
@@ -235,7 +320,7 @@ mod tests {
             ..NodeCondition::default()
         });
         assert_eq!(
-            names(taints(&n, at(NOW))),
+            names(taints(&n, true, at(NOW))),
             Some(vec![
                 "node.kubernetes.io/unschedulable:NoSchedule".to_owned(),
                 "node.kubernetes.io/memory-pressure:NoSchedule".to_owned()

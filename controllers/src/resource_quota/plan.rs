@@ -18,6 +18,9 @@ fn resource_of(name: &str) -> Option<GroupResource> {
         let (resource, group) = counted.split_once('.').unwrap_or((counted, ""));
         return Some(GroupResource::new(group.to_owned(), resource.to_owned()));
     }
+    if name.ends_with(quota::DEVICES) {
+        return Some(GroupResource::new("resource.k8s.io", "resourceclaims"));
+    }
     let core = |resource: &str| Some(GroupResource::new("", resource.to_owned()));
     if name == "requests.storage"
         || name == "persistentvolumeclaims"
@@ -94,6 +97,7 @@ mod tests {
             ("fast.storageclass.storage.k8s.io/requests.storage", Some("persistentvolumeclaims")),
             ("services.loadbalancers", Some("services")),
             ("secrets", Some("secrets")),
+            ("gpu.deviceclass.resource.k8s.io/devices", Some("resourceclaims.resource.k8s.io")),
             ("unheard", None),
         ] {
             let found = resource_of(name).map(|found| found.to_string());

@@ -1,13 +1,15 @@
 //! The writes that bind, free and move claims and volumes along.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 
 use super::facts::{self, BIND_COMPLETED, BOUND_BY_CONTROLLER, PROVISIONER};
+use super::reclaim::{self, Reclaim};
 use super::{VolumeBinding, plan};
 use crate::events::Subject;
 use crate::informer::Key;
@@ -132,10 +134,19 @@ impl VolumeBinding {
         if facts::phase(volume) == phase {
             return Ok(());
         }
+        self.put_volume_phase(volume, phase, None).await
+    }
+
+    async fn put_volume_phase(
+        &self,
+        volume: &PersistentVolume,
+        phase: &str,
+        message: Option<String>,
+    ) -> Result<(), ReconcileError> {
         let mut volume = volume.clone();
         let status = volume.status.get_or_insert_default();
         status.phase = Some(phase.to_owned());
-        status.message = None;
+        status.message = message;
         status.reason = None;
         status.last_phase_transition_time = Some(Time(self.clock.now()));
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
@@ -146,6 +157,48 @@ impl VolumeBinding {
             self.written_volumes.wrote(&written);
         }
         Ok(())
+    }
+
+    /// Deletes a volume without a claim, or says that nobody does.
+    pub(super) async fn reclaim(&self, volume: &PersistentVolume) -> Result<(), ReconcileError> {
+        let (reason, message) = match reclaim::reclaim(volume) {
+            Reclaim::Leave => return Ok(()),
+            Reclaim::Refuse(reason, message) => (reason, message),
+            Reclaim::Remove(folder) => match tokio::fs::remove_dir_all(&folder).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => (
+                    "VolumeFailedDelete",
+                    format!("failed to remove {}: {error}", folder.display()),
+                ),
+                _ => return self.delete_volume(volume).await,
+            },
+        };
+        let said = volume.status.as_ref().and_then(|status| status.message.as_ref());
+        if facts::phase(volume) == "Failed" && said == Some(&message) {
+            return Ok(());
+        }
+        self.put_volume_phase(volume, "Failed", Some(message.clone())).await?;
+        self.recorder.warning(Subject::of(volume), reason, message);
+        Ok(())
+    }
+
+    async fn delete_volume(&self, volume: &PersistentVolume) -> Result<(), ReconcileError> {
+        let api: Api<PersistentVolume> = Api::all(self.client.clone());
+        let name = volume.name_any();
+        let params = DeleteParams::default()
+            .preconditions(Preconditions { uid: volume.uid(), resource_version: None });
+        let deleted = request("delete volume", &name, api.delete(&name, &params)).await;
+        unless_gone(deleted).map(drop)
+    }
+
+    /// Gives a claim that names no class this one.
+    pub(super) async fn classify(
+        &self,
+        claim: &PersistentVolumeClaim,
+        class: &str,
+    ) -> Result<(), ReconcileError> {
+        let mut claim = claim.clone();
+        claim.spec.get_or_insert_default().storage_class_name = Some(class.to_owned());
+        self.put_claim(&claim).await.map(drop)
     }
 
     /// Forgets the claim, or only its uid if the user chose it.

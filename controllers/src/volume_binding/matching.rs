@@ -48,6 +48,10 @@ pub(super) fn problem(
         Some("requested PV is too small")
     } else if facts::claim_class(claim) != facts::volume_class(volume) {
         Some("storageClassName does not match")
+    } else if wants.volume_attributes_class_name.unwrap_or_default()
+        != has.volume_attributes_class_name.unwrap_or_default()
+    {
+        Some("volumeAttributesClassName does not match")
     } else if mode(&wants.volume_mode) != mode(&has.volume_mode) {
         Some("incompatible volumeMode")
     } else if wants.access_modes.iter().flatten().any(|mode| !modes.contains(mode)) {

@@ -36,6 +36,8 @@ impl Event {
 pub(super) enum ClaimStep {
     /// Bring the binding to this volume to its end.
     Bind(Arc<PersistentVolume>),
+    /// It names no class: give it this one.
+    Classify(String),
     /// Ask this provisioner for a volume.
     Provision(String),
     /// There is no volume yet.
@@ -64,6 +66,8 @@ pub(super) struct Around<'a> {
     pub(super) volumes: &'a [Arc<PersistentVolume>],
     /// The claim's class, if it exists.
     pub(super) class: Option<&'a StorageClass>,
+    /// The class for claims that name none.
+    pub(super) default_class: Option<&'a str>,
     /// Pods that use the claim.
     pub(super) pods: &'a [Arc<Pod>],
 }
@@ -114,6 +118,9 @@ fn unbound(claim: &PersistentVolumeClaim, around: &Around<'_>) -> ClaimStep {
     let placed = claim.annotations().contains_key(SELECTED_NODE);
     if let Some(volume) = matching::best(claim, around.volumes, waits) {
         return ClaimStep::Bind(volume);
+    }
+    if let Some(class) = around.default_class.filter(|_| !facts::has_class(claim)) {
+        return ClaimStep::Classify(class.to_owned());
     }
     let pending = |event| ClaimStep::Pending(Some(event));
     if waits && !placed {

@@ -1,9 +1,9 @@
 //! Owners and dependents.
 
 use controllers::Config;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, ReplicationController};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Node, Pod, ReplicationController};
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::api::{Cluster, eventually};
@@ -116,5 +116,81 @@ async fn an_object_of_an_owner_that_never_was_goes_and_one_with_two_owners_stays
         if owners.len() == 1 && owners[0].name == "owner" { Ok(()) } else { Err(owners) }
     })
     .await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_reference_that_names_its_owner_wrongly_holds_nobody() {
+    let cluster = Cluster::start(Config::default()).await;
+    cluster.namespace("there").await;
+    let there: ConfigMap = cluster.create("there", json!({"metadata": {"name": "cross"}})).await;
+    let here: ConfigMap = cluster.create("default", json!({"metadata": {"name": "here"}})).await;
+    let reference = |kind: &str, name: &str, owner: &ConfigMap| {
+        json!({"apiVersion": "v1",
+        "kind": kind, "name": name, "uid": owner.uid()})
+    };
+    for (name, owner) in [
+        ("namespace", reference("ConfigMap", "cross", &there)),
+        ("name", reference("ConfigMap", "there", &here)),
+        ("kind", reference("Secret", "here", &here)),
+        ("right", reference("ConfigMap", "here", &here)),
+    ] {
+        let object = json!({"metadata": {"name": name, "ownerReferences": [owner]}});
+        let _: ConfigMap = cluster.create("default", object).await;
+    }
+    let api = cluster.api::<ConfigMap>("default");
+    for name in ["namespace", "name", "kind"] {
+        eventually("it goes", || async {
+            match api.get_opt(name).await.unwrap() {
+                None => Ok(()),
+                Some(left) => Err(left.metadata),
+            }
+        })
+        .await;
+    }
+    assert!(api.get_opt("right").await.unwrap().is_some());
+
+    // An object of the cluster stays, and its owner is told of.
+    let nodes: kube::Api<Node> = kube::Api::all(cluster.client.clone());
+    let node = json!({"metadata": {"name": "n1",
+        "ownerReferences": [reference("ConfigMap", "here", &here)]}});
+    nodes.create(&PostParams::default(), &serde_json::from_value(node).unwrap()).await.unwrap();
+    let uid = |owner: &ConfigMap| owner.uid().unwrap();
+    for (object, namespace, message) in [
+        (
+            "namespace",
+            "default",
+            format!(
+                "ownerRef [v1/ConfigMap, namespace: default, name: cross, uid: {}] does not exist \
+                 in namespace \"default\"",
+                uid(&there)
+            ),
+        ),
+        (
+            "n1",
+            "",
+            format!(
+                "ownerRef [v1/ConfigMap, namespace: , name: here, uid: {}] does not exist in \
+                 namespace \"\"",
+                uid(&here)
+            ),
+        ),
+    ] {
+        eventually("the event", || async {
+            let events = cluster.api::<Event>("default").list(&ListParams::default()).await;
+            let events = events.unwrap().items;
+            let found = events.iter().find(|event| {
+                event.reason.as_deref() == Some("OwnerRefInvalidNamespace")
+                    && event.involved_object.name.as_deref() == Some(object)
+            });
+            let Some(event) = found else { return Err(events) };
+            assert_eq!(event.message.as_deref(), Some(message.as_str()));
+            assert_eq!(event.type_.as_deref(), Some("Warning"));
+            assert_eq!(event.involved_object.namespace.as_deref().unwrap_or_default(), namespace);
+            Ok(())
+        })
+        .await;
+    }
+    assert!(nodes.get_opt("n1").await.unwrap().is_some());
     cluster.stop().await;
 }

@@ -5,6 +5,7 @@
 mod accounts;
 mod api;
 mod autoscaling;
+mod bootstrap;
 mod budgets;
 mod certificates;
 mod cron_jobs;

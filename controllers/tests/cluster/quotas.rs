@@ -2,6 +2,7 @@
 
 use controllers::Config;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -63,5 +64,33 @@ async fn use_is_added_up_as_objects_come_and_go() {
     let other = Patch::Merge(json!({"status": {"hard": {"configmaps": "7"}}}));
     quotas.patch_status("all", &PatchParams::default(), &other).await.unwrap();
     used(&cluster, "all", json!({"configmaps": "1"})).await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_held_after_its_grace_and_devices_are_counted_right() {
+    let cluster = Cluster::start(Config::default()).await;
+    let quota = json!({"metadata": {"name": "all"}, "spec": {"hard": {"pods": "5",
+        "count/pods": "5", "gpu.deviceclass.resource.k8s.io/devices": "8"}}});
+    let _: ResourceQuota = cluster.create("default", quota).await;
+    let some = |pods: &str, all: &str, devices: &str| {
+        json!({"pods": pods, "count/pods": all,
+            "gpu.deviceclass.resource.k8s.io/devices": devices})
+    };
+    used(&cluster, "all", some("0", "0", "0")).await;
+    let request = json!({"name": "r", "exactly": {"deviceClassName": "gpu", "count": 3}});
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"devices": {"requests": [request]}}});
+    let _: ResourceClaim = cluster.create("default", claim).await;
+    // On a node, so that it is deleted with grace; held by somebody else's finalizer.
+    let pod = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]},
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "busybox"}]}});
+    let _: Pod = cluster.create("default", pod).await;
+    used(&cluster, "all", some("1", "1", "3")).await;
+    let pods = cluster.api::<Pod>("default");
+    pods.delete("held", &DeleteParams::default().grace_period(1)).await.unwrap();
+    used(&cluster, "all", some("0", "1", "3")).await;
+    let claims = cluster.api::<ResourceClaim>("default");
+    claims.delete("c", &DeleteParams::default()).await.unwrap();
+    used(&cluster, "all", some("0", "1", "0")).await;
     cluster.stop().await;
 }

@@ -1,13 +1,16 @@
 //! EndpointSlices and Endpoints.
 
 use controllers::Config;
-use k8s_openapi::api::core::v1::{Endpoints, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Event, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::api::{Cluster, eventually};
+
+/// Annotation of slices and Endpoints: when the first of the changes in them happened.
+const SINCE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// The node the pods are on; ready, or its pods would not be.
 async fn node(cluster: &Cluster) {
@@ -171,5 +174,118 @@ async fn endpoints_that_people_write_are_mirrored() {
         if left == 0 { Ok(()) } else { Err(left) }
     })
     .await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn slices_say_for_whom_and_since_when() {
+    let cluster = Cluster::start(Config::default()).await;
+    node(&cluster).await;
+    let service: Service = cluster
+        .create(
+            "default",
+            json!({"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"},
+            "trafficDistribution": "PreferSameNode", "ports": [{"port": 80, "targetPort": 8080}]}}),
+        )
+        .await;
+    let since = |annotations: Option<&std::collections::BTreeMap<String, String>>| {
+        annotations.and_then(|all| all.get(SINCE)).cloned()
+    };
+    expect(&cluster, &[]).await;
+    let made = service.metadata.creation_timestamp.unwrap().0.to_string();
+    let slice = slices(&cluster).await.remove(0);
+    assert_eq!(since(slice.metadata.annotations.as_ref()), Some(made.clone()));
+
+    pod(&cluster, "a", "10.1.0.1", true).await;
+    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    let pods = cluster.api::<Pod>("default");
+    pods.patch_status("a", &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
+    expect(&cluster, &[("10.1.0.1", true)]).await;
+    let hints = |slice: &EndpointSlice| {
+        let endpoint = slice.endpoints.iter().flatten().next().cloned().unwrap_or_default();
+        json!(endpoint.hints)
+    };
+    let slice = slices(&cluster).await.remove(0);
+    let near = json!({"forZones": [{"name": "z1"}], "forNodes": [{"name": "n1"}]});
+    assert_eq!(hints(&slice), near);
+
+    // Without the wish there are no hints.
+    let wish = json!({"spec": {"trafficDistribution": null}});
+    let _: Service = cluster.patch("default", "web", wish).await;
+    eventually("no hints", || async {
+        let slice = slices(&cluster).await.remove(0);
+        if hints(&slice).is_null() { Ok(()) } else { Err(slice) }
+    })
+    .await;
+
+    // A pod that becomes ready later: that is since when its endpoint is due.
+    let now = "2026-11-11T11:11:11Z";
+    pod(&cluster, "b", "10.1.0.2", false).await;
+    expect(&cluster, &[("10.1.0.1", true), ("10.1.0.2", false)]).await;
+    let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True",
+        "lastTransitionTime": now}]}});
+    pods.patch_status("b", &PatchParams::default(), &Patch::Merge(ready)).await.unwrap();
+    expect(&cluster, &[("10.1.0.1", true), ("10.1.0.2", true)]).await;
+    let slice = slices(&cluster).await.remove(0);
+    assert_eq!(since(slice.metadata.annotations.as_ref()).as_deref(), Some(now));
+    let object = cluster.api::<Endpoints>("default").get("web").await.unwrap();
+    assert_eq!(since(object.metadata.annotations.as_ref()).as_deref(), Some(now));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn zones_share_endpoints_by_their_cpus() {
+    let cluster = Cluster::start(Config::default()).await;
+    node(&cluster).await;
+    let _: Service = cluster
+        .create(
+            "default",
+            json!({"metadata": {"name": "web",
+                "annotations": {"service.kubernetes.io/topology-mode": "Auto"}},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}}),
+        )
+        .await;
+    pod(&cluster, "a", "10.1.0.1", true).await;
+    pod(&cluster, "b", "10.1.0.2", true).await;
+    let said = async |kind: &str, reason: &str, message: &str| {
+        eventually(message, || async {
+            let events =
+                cluster.api::<Event>("default").list(&ListParams::default()).await.unwrap();
+            let same = |event: &&Event| {
+                event.type_.as_deref() == Some(kind)
+                    && event.reason.as_deref() == Some(reason)
+                    && event.message.as_deref() == Some(message)
+            };
+            let found = events.items.iter().find(same).cloned();
+            found.map(drop).ok_or(events)
+        })
+        .await;
+    };
+    let why = "Insufficient Node information: allocatable CPU or zone not specified on one or \
+               more nodes, addressType: IPv4";
+    said("Warning", "TopologyAwareHintsDisabled", why).await;
+
+    // Two zones with as many CPUs each: one endpoint for each, wherever they are.
+    let nodes: kube::Api<Node> = kube::Api::all(cluster.client.clone());
+    let other =
+        json!({"metadata": {"name": "n2", "labels": {"topology.kubernetes.io/zone": "z2"}}});
+    nodes.create(&PostParams::default(), &serde_json::from_value(other).unwrap()).await.unwrap();
+    for name in ["n1", "n2"] {
+        let status = json!({"status": {"allocatable": {"cpu": "2"},
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+    eventually("a hint for each zone", || async {
+        let all = slices(&cluster).await;
+        let endpoints = all.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+        let zones = endpoints.flat_map(|e| e.hints.clone().and_then(|hints| hints.for_zones));
+        let mut zones: Vec<String> = zones.flatten().map(|zone| zone.name).collect();
+        zones.sort();
+        if zones == ["z1", "z2"] { Ok(()) } else { Err(all) }
+    })
+    .await;
+    let enabled = "Topology Aware Hints has been enabled, addressType: IPv4";
+    said("Normal", "TopologyAwareHintsEnabled", enabled).await;
     cluster.stop().await;
 }

@@ -1,10 +1,12 @@
 //! Claims and volumes that are deleted while somebody uses them.
 
 use controllers::{Config, LocalPath};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::core::v1::{
+    Event, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+};
+use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::api::{Cluster, eventually};
@@ -188,5 +190,130 @@ async fn the_default_class_makes_folders() {
     claims.delete("data", &delete).await.unwrap();
     eventually("the volume is gone", || gone(&volumes, &volume)).await;
     assert!(!path.exists(), "the folder is gone with its volume");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_default_class_that_comes_late_is_for_claims_without_a_class() {
+    let cluster = Cluster::start(Config::default()).await;
+    let create = PostParams::default();
+    let claims: Api<PersistentVolumeClaim> = cluster.api("default");
+    let mut none = claim("none");
+    none.spec.as_mut().unwrap().storage_class_name = Some(String::new());
+    claims.create(&create, &claim("early")).await.unwrap();
+    claims.create(&create, &none).await.unwrap();
+    let class = |name: &str, default: &str| -> StorageClass {
+        let annotations = json!({"storageclass.kubernetes.io/is-default-class": default});
+        object(json!({"metadata": {"name": name, "annotations": annotations},
+            "provisioner": "example.com/disks"}))
+    };
+    let classes: Api<StorageClass> = Api::all(cluster.client.clone());
+    classes.create(&create, &class("plain", "false")).await.unwrap();
+    classes.create(&create, &class("usual", "true")).await.unwrap();
+    eventually("the claim has the class and its provisioner is asked", || async {
+        let claim = claims.get("early").await.unwrap();
+        let asked = claim.metadata.annotations.clone().unwrap_or_default();
+        let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
+        let asked = asked.get("volume.kubernetes.io/storage-provisioner").cloned();
+        if (class.as_deref(), asked.as_deref()) == (Some("usual"), Some("example.com/disks")) {
+            Ok(())
+        } else {
+            Err(claim)
+        }
+    })
+    .await;
+    let none = claims.get("none").await.unwrap();
+    assert_eq!(none.spec.unwrap().storage_class_name.as_deref(), Some(""));
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_volume_that_nobody_can_delete_has_failed() {
+    let cluster = Cluster::start(Config::default()).await;
+    let (create, delete) = (PostParams::default(), DeleteParams::default());
+    let claims: Api<PersistentVolumeClaim> = cluster.api("default");
+    let volumes: Api<PersistentVolume> = Api::all(cluster.client.clone());
+    let scratch = tempfile::tempdir_in("/tmp").unwrap();
+    let folder = scratch.path().join("volume");
+    std::fs::create_dir(&folder).unwrap();
+    let disk = |name: &str, source: Value| {
+        let mut value = json!({"metadata": {"name": name}, "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Delete"}});
+        for (key, of) in source.as_object().unwrap() {
+            value["spec"][key] = of.clone();
+        }
+        object::<PersistentVolume>(value)
+    };
+    for (name, source) in [
+        ("share", json!({"nfs": {"server": "s", "path": "/"}})),
+        ("folder", json!({"hostPath": {"path": folder}})),
+    ] {
+        volumes.create(&create, &disk(name, source)).await.unwrap();
+        claims.create(&create, &claim(name)).await.unwrap();
+        eventually("bound", || has(&claims, name, name)).await;
+        claims.delete(name, &delete).await.unwrap();
+    }
+    phase(&volumes, "share", "Failed").await;
+    let message = "error getting deleter volume plugin for volume \"share\": \
+                   no deletable volume plugin matched";
+    let status = volumes.get("share").await.unwrap().status.unwrap();
+    assert_eq!(status.message.as_deref(), Some(message));
+    eventually("an event", || async {
+        let events = cluster.api::<Event>("default").list(&ListParams::default()).await.unwrap();
+        let reason = Some("VolumeFailedDelete");
+        let said = events.items.into_iter().filter(|event| event.reason.as_deref() == reason);
+        let said: Vec<_> = said.filter_map(|event| event.message).collect();
+        if said == [message] { Ok(()) } else { Err(said) }
+    })
+    .await;
+    eventually("the other goes with its folder", || gone(&volumes, "folder")).await;
+    assert!(!folder.exists());
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn an_attributes_class_in_use_outlives_its_deletion() {
+    let cluster = Cluster::start(Config::default()).await;
+    let (create, delete) = (PostParams::default(), DeleteParams::default());
+    let claims: Api<PersistentVolumeClaim> = cluster.api("default");
+    let classes: Api<VolumeAttributesClass> = Api::all(cluster.client.clone());
+    for name in ["used", "free"] {
+        let class = json!({"metadata": {"name": name}, "driverName": "example.com",
+            "parameters": {"iops": "5"}});
+        let made = classes.create(&create, &object(class)).await.unwrap();
+        assert_eq!(made.metadata.finalizers.unwrap(), ["kubernetes.io/vac-protection"]);
+    }
+    let mut user = claim("user");
+    user.spec.as_mut().unwrap().volume_attributes_class_name = Some("used".to_owned());
+    claims.create(&create, &user).await.unwrap();
+    eventually("the controllers have seen the claim", || async {
+        // Whoever has written this has it in the cache that all of them share.
+        let events = cluster.api::<Event>("default").list(&ListParams::default()).await.unwrap();
+        let said = |event: &Event| event.reason.as_deref() == Some("FailedBinding");
+        if events.items.iter().any(said) { Ok(()) } else { Err(events) }
+    })
+    .await;
+    for name in ["used", "free"] {
+        classes.delete(name, &delete).await.unwrap();
+    }
+    eventually("the free one goes", || gone(&classes, "free")).await;
+    let kept = classes.get("used").await.unwrap();
+    assert!(kept.metadata.deletion_timestamp.is_some());
+
+    // A finalizer that somebody took is given back while the class lives.
+    let class = json!({"metadata": {"name": "bare"}, "driverName": "example.com",
+        "parameters": {"iops": "5"}});
+    classes.create(&create, &object(class)).await.unwrap();
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    classes.patch("bare", &PatchParams::default(), &bare).await.unwrap();
+    eventually("the finalizer is back", || async {
+        let finalizers = classes.get("bare").await.unwrap().metadata.finalizers;
+        finalizers.filter(|all| !all.is_empty()).ok_or("none")
+    })
+    .await;
+
+    claims.delete("user", &delete).await.unwrap();
+    eventually("the used one goes", || gone(&classes, "used")).await;
     cluster.stop().await;
 }

@@ -2,6 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const HERE: Place<'static> = Place { node: "here", zone: Some("a") };
+
 fn cidr() -> IpNet {
     "10.96.0.0/16".parse().unwrap()
 }
@@ -34,7 +36,7 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn endpoints(service: &Service, slices: &[EndpointSlice]) -> Vec<String> {
-    let table = table([service], slices, "here", &cidr());
+    let table = table([service], slices, HERE, &cidr());
     let backend = table.into_values().next().expect("the service has an address");
     backend.endpoints.iter().map(ToString::to_string).collect()
 }
@@ -54,6 +56,34 @@ fn only_ready_endpoints_and_the_last_resort() {
         ("doubles are one", json!([ready, ready]), vec!["10.1.0.1:8080"]),
     ] {
         assert_eq!(endpoints(&s, &[slice("s", 8080, list)]), expected, "{case}");
+    }
+}
+
+#[test]
+fn endpoints_near_are_preferred_if_hints_say_so() {
+    let s = service("s", "10.96.0.9", json!({}));
+    let hinted = |ip: &str, ready: bool, zone: &str| {
+        let mut endpoint = endpoint(ip, ready, true, !ready);
+        endpoint["hints"] = json!({"forZones": [{"name": zone}]});
+        endpoint
+    };
+    let (near, far) = (hinted("10.1.0.1", true, "a"), hinted("10.1.0.2", true, "b"));
+    let plain = endpoint("10.1.0.3", true, true, false);
+    let going = endpoint("10.1.0.4", false, true, true);
+    for (case, policy, list, expected) in [
+        ("near", "Cluster", json!([near, far]), vec!["10.1.0.1:1"]),
+        ("one without", "Cluster", json!([near, plain]), vec!["10.1.0.1:1", "10.1.0.3:1"]),
+        ("only ready ones count", "Cluster", json!([near, far, going]), vec!["10.1.0.1:1"]),
+        ("none near", "Cluster", json!([far]), vec!["10.1.0.2:1"]),
+        ("none ready", "Cluster", json!([hinted("10.1.0.5", false, "b")]), vec!["10.1.0.5:1"]),
+        ("own node only", "Local", json!([near, far]), vec!["10.1.0.1:1", "10.1.0.2:1"]),
+    ] {
+        let mut s = s.clone();
+        s.spec.as_mut().unwrap().internal_traffic_policy = Some(policy.to_owned());
+        // Slices are joined before anything is decided.
+        let list = list.as_array().unwrap();
+        let slices: Vec<_> = list.iter().map(|one| slice("s", 1, json!([one]))).collect();
+        assert_eq!(endpoints(&s, &slices), expected, "{case}");
     }
 }
 
@@ -79,7 +109,7 @@ fn what_has_no_address_here_is_not_listened_on() {
         service("elsewhere", "10.200.0.1", json!({})),
         service("udp", "10.96.0.1", json!({"ports": [{"port": 53, "protocol": "UDP"}]})),
     ] {
-        assert_eq!(table([&service], [], "here", &cidr()), Table::new(), "{}", service.name_any());
+        assert_eq!(table([&service], [], HERE, &cidr()), Table::new(), "{}", service.name_any());
     }
 }
 
@@ -102,7 +132,7 @@ fn local_policy_and_affinity() {
     there["nodeName"] = json!("there");
     let slices = [slice("s", 1, json!([endpoint("10.1.0.1", true, true, false), there]))];
     assert_eq!(endpoints(&s, &slices), ["10.1.0.1:1"]);
-    let table = table([&s], &slices, "here", &cidr());
+    let table = table([&s], &slices, HERE, &cidr());
     let backend = &table[&addr("10.96.0.9:80")];
     assert_eq!(backend.affinity, Some(Duration::from_secs(10_800)));
     assert_eq!(backend.name, "n/s:web");

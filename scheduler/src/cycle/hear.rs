@@ -86,10 +86,18 @@ impl Cycle {
         if let Some(node) = pod.node_name.clone() {
             let pod = as_it_is(pod, &mut self.leaving);
             self.queue.remove(&pod.uid);
-            let new = (!self.cache.holds(&pod.uid)).then(|| pod.beside());
-            self.cache.see(pod, &node);
-            if let Some(beside) = new {
-                self.wake_beside(&beside);
+            let before = self.cache.placed(&pod.uid).map(|(before, _)| before.clone());
+            self.cache.see(pod.clone(), &node);
+            match before {
+                None => self.wake_beside(&pod.beside()),
+                Some(before) => {
+                    if before.labels != pod.labels {
+                        self.wake(Change::PodLabels);
+                    }
+                    if before.demands.requests.exceeds(&pod.demands.requests) {
+                        self.room_on(&node);
+                    }
+                }
             }
             return;
         }
@@ -195,15 +203,8 @@ fn lost_nodes(cache: &Cache, listed: &[(Arc<str>, Offer)]) -> Vec<Arc<str>> {
 /// What a change of a node's offer may mean to refused pods.
 fn changes(before: &Offer, now: &Offer) -> Vec<Change> {
     let mut changes = Vec::new();
-    let (had, has) = (&before.allocatable, &now.allocatable);
-    let grew = has.milli_cpu > had.milli_cpu
-        || has.memory > had.memory
-        || has.ephemeral_storage > had.ephemeral_storage
-        || now.allowed_pods > before.allowed_pods
-        || has
-            .extended
-            .iter()
-            .any(|(name, amount)| *amount > had.extended.get(name).copied().unwrap_or(0));
+    let grew =
+        now.allocatable.exceeds(&before.allocatable) || now.allowed_pods > before.allowed_pods;
     if grew {
         changes.push(Change::NodeGrew);
     }

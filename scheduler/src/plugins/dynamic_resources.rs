@@ -189,7 +189,7 @@ impl PostFilter for DynamicResources {
     fn post_filter(&self, attempt: &Attempt<'_>) -> Aftermath {
         let pod = attempt.pod;
         if pod.demands.resource_claims.is_empty() {
-            return Aftermath::Pass { remark: None, deallocate: None };
+            return Aftermath::Pass { remark: Some(Remark::NoClaims), deallocate: None };
         }
         let only_ours = |claim: &&&Arc<ResourceClaim>| {
             is_allocated(claim) && users(claim).iter().all(|user| user.uid == *pod.uid.0)

@@ -51,6 +51,7 @@ impl Filter for InterPodAffinity {
                 | Change::NodeLabels
                 | Change::PodAdded
                 | Change::PodRemoved
+                | Change::PodLabels
                 | Change::NamespaceLabels
         )
     }

@@ -108,6 +108,7 @@ impl Filter for TopologySpread {
                 | Change::NodeTaints
                 | Change::PodAdded
                 | Change::PodRemoved
+                | Change::PodLabels
         )
     }
 }

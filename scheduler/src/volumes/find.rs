@@ -13,7 +13,7 @@ use super::objects::{ClaimInfo, VolumeInfo};
 use crate::affinity::Labels;
 use crate::pod::PodInfo;
 
-const AFFINITY_CONFLICT: &str = "node(s) had volume node affinity conflict";
+const AFFINITY_CONFLICT: &str = "node(s) didn't match PersistentVolume's node affinity";
 const NO_VOLUME: &str = "node(s) didn't find available persistent volumes to bind";
 const NO_ROOM: &str = "node(s) did not have enough free storage";
 const NOT_THERE: &str = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";

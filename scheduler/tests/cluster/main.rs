@@ -139,8 +139,8 @@ async fn a_pod_that_fits_nowhere_says_why_and_is_bound_when_it_can_be() {
     let cluster = Cluster::start().await;
     cluster.node("small", "1Gi").await;
     cluster.pod("large", "3Gi", json!({})).await;
-    let why = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are \
-               available: 1 Preemption is not helpful for scheduling.";
+    let why = "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, \
+               preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     let event = cluster.event("large", "FailedScheduling").await;
     assert_eq!(event.message.as_deref(), Some(why));
     assert_eq!(event.type_.as_deref(), Some("Warning"));
@@ -283,6 +283,59 @@ async fn pods_that_want_company_or_distance_get_it() {
     cluster.pods.delete("third", &DeleteParams::default().grace_period(0)).await.unwrap();
     cluster.pods.delete("first", &DeleteParams::default().grace_period(0)).await.unwrap();
     assert_eq!(cluster.bound("plain").await, first);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_a_pod_wakes_those_it_may_help() {
+    let cluster = Cluster::start().await;
+    cluster.node("a", "1Gi").await;
+    let label = |app: &str| json!({"metadata": {"labels": {"app": app}}});
+    let change = async |pod: &str, patch: Value| {
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        cluster.pods.patch(pod, &params, &patch).await.unwrap();
+    };
+    let beside = |app: &str, how: &str| {
+        json!({"affinity": {how: {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname"}]}}})
+    };
+    cluster.pod("first", "1Mi", json!({})).await;
+    cluster.bound("first").await;
+
+    cluster.pod("company", "1Mi", beside("b", "podAffinity")).await;
+    cluster.event("company", "FailedScheduling").await;
+    change("first", label("b")).await;
+    cluster.bound("company").await;
+
+    // It has the label "a" itself, as the pod that it has come to.
+    change("company", label("c")).await;
+    cluster.pod("apart", "1Mi", beside("b", "podAntiAffinity")).await;
+    cluster.event("apart", "FailedScheduling").await;
+    change("first", label("d")).await;
+    cluster.bound("apart").await;
+
+    cluster.pod("unwanted", "1Mi", json!({})).await;
+    cluster.bound("unwanted").await;
+    cluster.pod("guard", "1Mi", beside("e", "podAntiAffinity")).await;
+    cluster.bound("guard").await;
+    let mut shy = beside("nobody", "podAntiAffinity");
+    shy["schedulingGates"] = json!([{"name": "example.com/later"}]);
+    cluster.pod("shy", "1Mi", shy).await;
+    change("shy", label("e")).await;
+    change("shy", json!({"spec": {"schedulingGates": []}})).await;
+    cluster.event("shy", "FailedScheduling").await;
+    change("shy", label("f")).await;
+    cluster.bound("shy").await;
+
+    cluster.pod("large", "800Mi", json!({})).await;
+    cluster.bound("large").await;
+    cluster.pod("next", "500Mi", json!({})).await;
+    cluster.event("next", "FailedScheduling").await;
+    let smaller = json!({"spec": {"containers": [
+        {"name": "c", "resources": {"requests": {"memory": "100Mi"}}}]}});
+    let (params, patch) = (PatchParams::default(), Patch::Strategic(smaller));
+    cluster.pods.patch_subresource("resize", "large", &params, &patch).await.unwrap();
+    cluster.bound("next").await;
     cluster.stop().await;
 }
 

@@ -116,7 +116,8 @@ async fn a_free_volume_says_where_its_pod_runs() {
     storage.claim("c", "disks", "ReadWriteOnce").await;
     storage.pod("p", "c", json!({})).await;
     let why = "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind. \
-               preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+               no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption \
+               is not helpful for scheduling.";
     storage.told("p", why).await;
     storage.volume("v", "b").await;
     let reference = eventually("the volume is the claim's", || async {
@@ -133,8 +134,8 @@ async fn a_free_volume_says_where_its_pod_runs() {
     // A second pod has to go where the volume is.
     let elsewhere = json!({"nodeSelector": {"kubernetes.io/hostname": "a"}});
     storage.pod("far", "c", elsewhere).await;
-    let why = "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
-               1 node(s) had volume node affinity conflict.";
+    let why = "0/2 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity, \
+               1 node(s) didn't match Pod's node affinity/selector.";
     storage.told("far", why).await;
     storage.pod("near", "c", json!({})).await;
     assert_eq!(storage.cluster.bound("near").await, "b");
@@ -162,8 +163,8 @@ async fn volumes_are_made_where_the_class_allows_it() {
 
     storage.claim("later", "now", "ReadWriteOnce").await;
     storage.pod("immediate", "later", json!({})).await;
-    let why = "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. \
-               preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+    let why =
+        "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found";
     storage.told("immediate", why).await;
     storage.bind("later", "v").await;
     assert_eq!(storage.cluster.bound("immediate").await, "b");

@@ -34,7 +34,7 @@ impl Laws {
     }
 
     /// Availability: no update leaves more nodes without a pod than it may. Excused while something else
-    /// has taken pods, and when the pod was only just ready.
+    /// has taken pods, when the pod was only just ready, and when another one serves in its place.
     pub(super) fn taken_from_node(
         &self,
         state: &State,
@@ -42,13 +42,16 @@ impl Laws {
         pod: &Value,
         set: &Value,
     ) -> Result<(), String> {
-        if !Self::is_known(pod, at) || self.is_disturbed(uid(set), at) {
+        if !self.is_known(pod, at) || self.is_disturbed(uid(set), at) {
             return Ok(());
         }
         let serving = |node: &str| {
             let mut pods = owned(state, row("", "pods"), uid(set));
             pods.any(|pod| target(pod) == node && serves(pod))
         };
+        if serving(target(pod)) {
+            return Ok(());
+        }
         let nodes = state.all(row("", "nodes")).map(name);
         let missing: Vec<&str> = nodes.filter(|node| !serving(node)).collect();
         let most = limit(set, "maxUnavailable");

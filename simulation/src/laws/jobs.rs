@@ -3,13 +3,19 @@
 use serde_json::Value;
 
 use super::{Event, Laws};
-use crate::facts::{self, name, owner, text, uid};
+use crate::facts::{self, find, name, number, owned, owner, text, uid};
+use crate::world::{State, row};
 
 impl Laws {
     /// A Job tells of no more pods than have ended, and of no fewer than before.
-    pub(super) fn job(&mut self, event: &Event<'_>) -> Result<(), String> {
+    pub(super) fn job(&mut self, state: &State, event: &Event<'_>) -> Result<(), String> {
         self.wants(event, "/spec/parallelism")?;
         let Some(job) = event.now else { return Ok(()) };
+        if event.before.is_none()
+            && let Some(by) = owner(job)
+        {
+            self.scheduled(state, event.at, job, by)?;
+        }
         let [succeeded, failed] = self.ended.entry(uid(job).to_owned()).or_default();
         for (told, ended) in [("succeeded", succeeded), ("failed", failed)] {
             let count = |job: &Value| job["status"][told].as_i64().unwrap_or(0);
@@ -21,6 +27,28 @@ impl Laws {
             if now < before {
                 return Err(format!("Job {name} told of {before} pods {told}, and now of {now}"));
             }
+        }
+        Ok(())
+    }
+
+    /// A Job makes no pod for work that it has told itself is done.
+    pub(super) fn made_for_work(
+        state: &State,
+        pod: &Value,
+        by: &str,
+        unknown: i64,
+    ) -> Result<(), String> {
+        let Some(job) = find(state, row("batch", "jobs"), by) else { return Ok(()) };
+        let Some(work) = number(job, "/spec/completions") else { return Ok(()) };
+        let told = number(job, "/status/succeeded").unwrap_or(0);
+        let listed = job["status"]["uncountedTerminatedPods"]["succeeded"].as_array();
+        let done = told + listed.map_or(0, Vec::len) as i64;
+        let active = owned(state, row("", "pods"), by).filter(|pod| facts::is_active(pod)).count();
+        if active as i64 > work - done + unknown {
+            let (pod, job) = (name(pod), name(job));
+            return Err(format!(
+                "too much work: {pod} is number {active} for Job {job}, of {work} {done} are done"
+            ));
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Laws {
         let Some(set) = find(state, sets, by).filter(|set| is_ordered(set)) else { return Ok(()) };
         let served = |before: &str| {
             let until = self.served.get(&(by.to_owned(), before.to_owned()));
-            until.is_some_and(|until| event.at.duration_since(*until) < LATE)
+            until.is_some_and(|until| event.at.duration_since(*until) < self.late)
         };
         for number in 0..ordinal(pod).unwrap_or(0) {
             let before = format!("{}-{number}", name(set));
@@ -60,6 +60,42 @@ impl Laws {
                 let pod = name(pod);
                 return Err(format!("order: {pod} is made, and {before} does not serve"));
             }
+        }
+        Ok(())
+    }
+
+    /// Notes when a pod of a StatefulSet serves, and with it whatever was to be replaced.
+    pub(super) fn note_return(&mut self, before: &Value, now: &Value) {
+        if serves(now)
+            && !serves(before)
+            && let (Some(set), Some(own)) = (owner(now), ordinal(now))
+        {
+            self.replaced.remove(&(set.to_owned(), own));
+        }
+    }
+
+    /// One at a time: while the controller replaces a pod, it takes no other. That is its own work, and so
+    /// nothing excuses it: not that it has not seen it yet, and not what others do.
+    pub(super) fn taken_alone(
+        &mut self,
+        at: Timestamp,
+        pod: &Value,
+        set: &Value,
+    ) -> Result<(), String> {
+        let Some(own) = ordinal(pod).filter(|_| is_ordered(set)) else { return Ok(()) };
+        let wanted = self.replicas.get(uid(set)).and_then(|it| it.believed(at, self.late).min());
+        // Who is evicted goes without the controller's doing.
+        let evicted = facts::has_condition(pod, "DisruptionTarget");
+        let wanted = wanted.unwrap_or(0);
+        for ((of, other), since) in &self.replaced {
+            let open = of == uid(set) && *other != own && *other < wanted;
+            if open && !evicted && at.duration_since(*since) < LATE {
+                let pod = name(pod);
+                return Err(format!("one at a time: {pod} goes, and number {other} is not back"));
+            }
+        }
+        if own < wanted && !evicted {
+            self.replaced.insert((uid(set).to_owned(), own), at);
         }
         Ok(())
     }
@@ -74,7 +110,8 @@ impl Laws {
         set: &Value,
     ) -> Result<(), String> {
         let Some(own) = ordinal(pod).filter(|_| is_ordered(set)) else { return Ok(()) };
-        let wanted = self.replicas.get(uid(set)).map(|it| it.believed(at).collect::<Vec<_>>());
+        let wanted =
+            self.replicas.get(uid(set)).map(|it| it.believed(at, self.late).collect::<Vec<_>>());
         let wanted = wanted.unwrap_or_default();
         let (Some(least), Some(most)) = (wanted.iter().min(), wanted.iter().max()) else {
             return Ok(());
@@ -86,7 +123,7 @@ impl Laws {
                 Err(format!("order: {pod} goes, and {later} is still there"))
             });
         }
-        if least != most || !Self::is_known(pod, at) || self.is_disturbed(uid(set), at) {
+        if least != most || !self.is_known(pod, at) || self.is_disturbed(uid(set), at) {
             return Ok(());
         }
         let serving = pods(state, uid(set)).filter(|pod| serves(pod)).count() as i64;

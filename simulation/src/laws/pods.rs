@@ -20,9 +20,12 @@ impl Laws {
         match text(pod, "/metadata/ownerReferences/0/kind") {
             "StatefulSet" => return self.created_in_order(state, event, pod),
             "DaemonSet" => return Self::created_for_node(state, event, pod, unknown),
+            "Job" => Self::made_for_work(state, pod, by, unknown)?,
             _ => {}
         }
-        let Some(wanted) = self.replicas.get(by).and_then(|r| r.believed(event.at).max()) else {
+        let Some(wanted) =
+            self.replicas.get(by).and_then(|r| r.believed(event.at, self.late).max())
+        else {
             return Ok(());
         };
         let pods = owned(state, event.resource, by).filter(|pod| facts::is_active(pod)).count();

@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::{CONTROLLERS, Event, Laws, Recent};
 use crate::facts::{self, Bounds, name, number, owned, owner, serves, uid};
-use crate::world::State;
+use crate::world::{State, row};
 
 impl Laws {
     /// Notes how far a Deployment may be from its number of replicas.
-    pub(super) fn deployment(&mut self, event: &Event<'_>) -> Result<(), String> {
+    pub(super) fn deployment(&mut self, state: &State, event: &Event<'_>) -> Result<(), String> {
         let Some(deployment) = event.now else { return Ok(()) };
+        self.scaled(state, event, deployment)?;
         if let Some(bounds) = facts::bounds(deployment) {
             let recent = self.bounds.entry(uid(deployment).to_owned());
             recent.or_insert_with(|| Recent(Vec::new())).add(event.at, bounds);
@@ -18,17 +19,56 @@ impl Laws {
         Ok(())
     }
 
+    /// Limits: who scales a Deployment is its autoscaler, and that keeps to its own limits.
+    fn scaled(&self, state: &State, event: &Event<'_>, now: &Value) -> Result<(), String> {
+        let replicas = |deployment: &Value| number(deployment, "/spec/replicas").unwrap_or(1);
+        let (Some(had), has) = (event.before.map(replicas), replicas(now)) else { return Ok(()) };
+        if event.actor != CONTROLLERS || had == has {
+            return Ok(());
+        }
+        let (autoscalers, deployment) = (row("autoscaling", "horizontalpodautoscalers"), name(now));
+        let found = state.object(autoscalers, facts::text(now, "/metadata/namespace"), deployment);
+        let Some(autoscaler) = found else {
+            return Err(format!(
+                "limits: Deployment {deployment} goes from {had} to {has}, unasked"
+            ));
+        };
+        let limits = self.limits.get(uid(&autoscaler.value));
+        let mut limits = limits.into_iter().flat_map(|it| it.believed(event.at, self.late));
+        if limits.any(|(fewest, most)| (fewest..=most).contains(&has)) {
+            return Ok(());
+        }
+        Err(format!("limits: Deployment {deployment} goes from {had} to {has}"))
+    }
+
+    /// Notes the limits of an autoscaler.
+    pub(super) fn autoscaler(&mut self, event: &Event<'_>) -> Result<(), String> {
+        let Some(autoscaler) = event.now else { return Ok(()) };
+        let limit = |field: &str| autoscaler["spec"][field].as_i64().unwrap_or(1);
+        let limits = (limit("minReplicas"), limit("maxReplicas"));
+        let recent = self.limits.entry(uid(autoscaler).to_owned());
+        recent.or_insert_with(|| Recent(Vec::new())).add(event.at, limits);
+        Ok(())
+    }
+
     /// Surge: no ReplicaSet grows beyond what the Deployment allows to all of them, as it was recently.
     pub(super) fn set(&mut self, state: &State, event: &Event<'_>) -> Result<(), String> {
         self.wants(event, "/spec/replicas")?;
         let Some(set) = event.now else { return Ok(()) };
+        if let (Some(before), Some(by)) = (event.before, owner(set))
+            && owner(before) != Some(by)
+        {
+            // What it adopts was another one's, who wanted something else.
+            self.disturbed.insert(by.to_owned(), event.at);
+        }
         let size = |set: &Value| number(set, "/spec/replicas").unwrap_or(1);
         let grew = size(set) > event.before.map_or(0, size);
         let Some(deployment) = owner(set).filter(|_| grew && event.actor == CONTROLLERS) else {
             return Ok(());
         };
         let Some(bounds) = self.bounds.get(deployment) else { return Ok(()) };
-        let Some(most) = bounds.believed(event.at).map(|bounds| bounds.most).max() else {
+        let Some(most) = bounds.believed(event.at, self.late).map(|bounds| bounds.most).max()
+        else {
             return Ok(());
         };
         let sum: i64 = owned(state, event.resource, deployment).map(size).sum();
@@ -53,10 +93,10 @@ impl Laws {
         deployment: &str,
     ) -> Result<(), String> {
         let Some(bounds) = self.bounds.get(deployment) else { return Ok(()) };
-        if !Self::is_known(pod, at) || self.is_disturbed(deployment, at) {
+        if !self.is_known(pod, at) || self.is_disturbed(deployment, at) {
             return Ok(());
         }
-        let believed: Vec<Bounds> = bounds.believed(at).collect();
+        let believed: Vec<Bounds> = bounds.believed(at, self.late).collect();
         let Some(fewest) = believed.iter().map(|bounds| bounds.fewest).min() else {
             return Ok(());
         };

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::nodes::BROKEN;
 use crate::random::Random;
+use crate::world::{LOAD, TARGET};
 
 /// Where all of it is.
 pub(super) const NAMESPACE: &str = "default";
@@ -18,15 +19,22 @@ pub(super) enum Kind {
     Deployment,
     StatefulSet,
     DaemonSet,
+    ReplicationController,
 }
 
 impl Kind {
+    /// The group.
+    pub(super) fn group(self) -> &'static str {
+        if self == Self::ReplicationController { "" } else { "apps" }
+    }
+
     /// The collection.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Deployment => "deployments",
             Self::StatefulSet => "statefulsets",
             Self::DaemonSet => "daemonsets",
+            Self::ReplicationController => "replicationcontrollers",
         }
     }
 
@@ -36,6 +44,7 @@ impl Kind {
             Self::Deployment => deployment(name, random),
             Self::StatefulSet => stateful_set(name, random),
             Self::DaemonSet => daemon_set(name, random),
+            Self::ReplicationController => replication_controller(name, random),
         }
     }
 }
@@ -52,7 +61,8 @@ fn template(name: &str, random: &mut Random) -> Value {
         json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists",
             "effect": "NoExecute", "tolerationSeconds": seconds})
     };
-    json!({"metadata": {"labels": {"app": name}}, "spec": {
+    let load = (1 + random.below(6)).to_string();
+    json!({"metadata": {"labels": {"app": name, LOAD: load}}, "spec": {
         "terminationGracePeriodSeconds": 1 + random.below(5),
         "tolerations": [toleration("not-ready"), toleration("unreachable")],
         "containers": containers(true)}})
@@ -80,6 +90,14 @@ fn deployment(name: &str, random: &mut Random) -> Value {
             "rollingUpdate": {"maxSurge": surge, "maxUnavailable": missing}})
     };
     deployment
+}
+
+fn replication_controller(name: &str, random: &mut Random) -> Value {
+    let mut controller = workload("ReplicationController", name, random);
+    controller["apiVersion"] = "v1".into();
+    controller["spec"]["replicas"] = (1 + random.below(5)).into();
+    controller["spec"]["selector"] = json!({"app": name});
+    controller
 }
 
 fn stateful_set(name: &str, random: &mut Random) -> Value {
@@ -128,14 +146,42 @@ pub(super) fn budget(name: &str, replicas: u64, random: &mut Random) -> Value {
         "spec": {"minAvailable": fewest, "selector": {"matchLabels": {"app": name}}}})
 }
 
+/// What a Job does: at most so many pods succeed.
+fn work(most: u64, random: &mut Random) -> Value {
+    json!({"completions": 1 + random.below(most), "parallelism": 1 + random.below(3),
+        "backoffLimit": 4, "completionMode": *random.one(&["Indexed", "NonIndexed"]),
+        "template": {"spec": {"restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 2, "containers": containers(true)}}})
+}
+
+/// As many replicas of a Deployment as its load is worth.
+pub(super) fn autoscaler(name: &str, random: &mut Random) -> Value {
+    let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": random.below(20)}});
+    json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"minReplicas": 1 + random.below(2), "maxReplicas": 2 + random.below(4),
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "behavior": behavior,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu",
+                "target": {"type": "AverageValue", "averageValue": format!("{TARGET}m")}}}]}})
+}
+
+/// Work every minute.
+pub(super) fn cron_job(name: &str, random: &mut Random) -> Value {
+    json!({"apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"schedule": "* * * * *",
+            "concurrencyPolicy": *random.one(&["Allow", "Forbid", "Replace"]),
+            "successfulJobsHistoryLimit": random.below(3),
+            "failedJobsHistoryLimit": random.below(2),
+            "jobTemplate": {"spec": work(2, random)}}})
+}
+
 /// Work that ends.
 pub(super) fn job(number: u64, random: &mut Random) -> Value {
     let mut job = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": format!("job-{number}"), "namespace": NAMESPACE},
-        "spec": {"completions": 1 + random.below(5), "parallelism": 1 + random.below(3),
-            "backoffLimit": 4, "completionMode": *random.one(&["Indexed", "NonIndexed"]),
-            "template": {"spec": {"restartPolicy": "Never",
-                "terminationGracePeriodSeconds": 2, "containers": containers(true)}}}});
+        "spec": work(5, random)});
     if random.happens(500) {
         job["spec"]["ttlSecondsAfterFinished"] = random.below(30).into();
     }

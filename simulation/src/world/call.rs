@@ -11,7 +11,7 @@ use http::{Method, header};
 use serde_json::Value;
 
 /// How much of a patch is told, in characters.
-const PATCH_SHOWN: usize = 240;
+const PATCH_SHOWN: usize = 400;
 
 /// What is asked of what.
 #[derive(Debug)]
@@ -89,8 +89,13 @@ impl Call {
         self.method == Method::GET
     }
 
-    /// What a patch changes, as far as a line of the log has room for it.
+    /// What a patch changes and what an event says, as far as a line of the log has room for it.
     pub(crate) fn told(&self) -> String {
+        if self.method == Method::POST && self.resource.kind == "Event" {
+            let event: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+            let message = event.get("note").or(event.get("message")).unwrap_or(&Value::Null);
+            return format!(" {}: {message}", event["reason"]);
+        }
         if self.method != Method::PATCH {
             return String::new();
         }
@@ -128,7 +133,7 @@ impl fmt::Display for Call {
     }
 }
 
-fn query(text: &str) -> BTreeMap<String, String> {
+pub(super) fn query(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {

@@ -109,6 +109,7 @@ impl Feed {
     /// The next part of the body.
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, crate::link::Error>, Self)> {
         loop {
+            self.link.unless_cut().await;
             if let Some(line) = self.lines.pop_front() {
                 let part = line.map(Frame::data).ok_or_else(|| "connection reset".into());
                 return Some((part, self));
@@ -120,13 +121,13 @@ impl Feed {
             if self.sent < self.count() {
                 let lag = self.link.lag(self.behind);
                 self.link.wait(lag).await;
+                self.link.sight(self.resource).await;
                 self.take();
                 continue;
             }
             let until = self.breaks.map_or(self.ends, |breaks| breaks.min(self.ends));
             tokio::select! {
                 biased;
-                never = self.link.gone() => match never {},
                 () = changed => {}
                 () = sleep_until(until) => {
                     if self.breaks == Some(until) && self.link.is_rough() {

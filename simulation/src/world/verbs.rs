@@ -23,6 +23,11 @@ pub(super) fn answer(state: &mut State, call: &Call, actor: &str, now: Timestamp
             let object = current(state, call)?;
             Ok((200, object.bytes.clone()))
         }
+        (&Method::GET, _, "scale") => {
+            let scale = call.resource.strategy.scale_of(&current(state, call)?.value);
+            Ok((200, Bytes::from(scale.to_string())))
+        }
+        (&Method::PUT, _, "scale") => scale(state, call, actor, now),
         (&Method::POST, "", _) => create(state, call, actor, now),
         (&Method::POST, _, "binding") => bind(state, call, actor, now),
         (&Method::POST, _, "eviction") => removal::evict(state, call, actor, now),
@@ -124,6 +129,9 @@ fn update(state: &mut State, call: &Call, mut new: Value, actor: &str, now: Time
     let (resource, old) = (call.resource, current(state, call)?);
     let version = new["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() && version != "0" && version != old.revision.to_string() {
+        if let Err(broken) = state.laws.refused(call, actor, version, now) {
+            state.accuse(broken);
+        }
         return Err(Status::modified(&resource.group_resource(), &call.name));
     }
     if call.subresource == "status" {
@@ -141,7 +149,16 @@ fn update(state: &mut State, call: &Call, mut new: Value, actor: &str, now: Time
         return Ok((200, old.bytes.clone()));
     }
     let object = state.put(resource, new, actor, now);
+    state.laws.wrote(call, actor, object.revision, now);
     Ok((200, object.bytes.clone()))
+}
+
+fn scale(state: &mut State, call: &Call, actor: &str, now: Timestamp) -> Answer {
+    let (old, scale) = (current(state, call)?, read(&call.body)?);
+    let new = call.resource.strategy.with_scale(old.value.clone(), &scale);
+    update(state, call, new, actor, now)?;
+    let scale = call.resource.strategy.scale_of(&current(state, call)?.value);
+    Ok((200, Bytes::from(scale.to_string())))
 }
 
 fn bind(state: &mut State, call: &Call, actor: &str, now: Timestamp) -> Answer {

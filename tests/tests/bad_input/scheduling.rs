@@ -22,8 +22,8 @@ fn a_pod_that_fits_nowhere() {
     );
     cluster.apply(&manifest).unwrap();
     // None of these would fit an empty node, so that evicting others is of no use.
-    let preemption =
-        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    let preemption = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not \
+         helpful for scheduling.";
     for (name, why) in [
         ("memory", "1 Insufficient memory."),
         ("cpu", "1 Insufficient cpu."),

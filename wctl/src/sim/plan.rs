@@ -3,8 +3,11 @@
 //! ```text
 //! bound ── start delay ──▶ Running, Ready ── run-seconds ──▶ Succeeded or Failed
 //!   │                        │ somebody says not Ready: said again
-//!   └── deleted ─────────────┴── stop delay, at most the grace period ──▶ gone
+//!   └── deleted ─────────────┴── stop delay, at most the grace period ──▶ Failed ──▶ gone
 //! ```
+//!
+//! A deleted pod ends before it goes, as on a real node: whoever waits for its end, as a Job may, sees
+//! one.
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use super::seen::Pod;
 /// without runs until it is deleted. Pods whose `restartPolicy` is Always never end.
 pub(super) const RUN_SECONDS: &str = "sim.wharf.dev/run-seconds";
 /// With what its containers end; 0 without the annotation. Anything else fails a pod whose
-/// `restartPolicy` is Never.
+/// `restartPolicy` is Never. Containers that are stopped end with it, too, but by the signal without it.
 pub(super) const EXIT_CODE: &str = "sim.wharf.dev/exit-code";
 
 /// How long a node waits before it says again that a pod is ready.
@@ -41,6 +44,8 @@ pub(super) enum Step {
         /// With this exit code.
         code: i32,
     },
+    /// Say that it has failed before its containers ran.
+    Fail,
     /// Delete the object for good.
     Remove,
 }
@@ -53,8 +58,8 @@ pub(super) fn plan(pod: &Pod, delays: Delays) -> Option<(Duration, Step)> {
     }
     let started = pod.status.phase == "Running";
     if pod.is_deleting() {
-        let stops = if started { delays.stop.min(pod.grace()) } else { Duration::ZERO };
-        return Some((stops, Step::Remove));
+        let end = if started { stop(pod, delays.stop) } else { (Duration::ZERO, Step::Fail) };
+        return Some(end);
     }
     if !started {
         return Some((delays.start, Step::Start));
@@ -63,6 +68,17 @@ pub(super) fn plan(pod: &Pod, delays: Delays) -> Option<(Duration, Step)> {
         return Some((runs, Step::End { code: exit_code(pod) }));
     }
     (!pod.is_ready()).then_some((SAY_AGAIN, Step::Ready))
+}
+
+/// A program that stops in time was told to by SIGTERM, another one is killed.
+fn stop(pod: &Pod, takes: Duration) -> (Duration, Step) {
+    const TERMINATED: i32 = 128 + 15;
+    const KILLED: i32 = 128 + 9;
+    if takes > pod.grace() {
+        return (pod.grace(), Step::End { code: KILLED });
+    }
+    let own = pod.annotation(EXIT_CODE).and_then(|text| text.parse().ok());
+    (takes, Step::End { code: own.unwrap_or(TERMINATED) })
 }
 
 fn run_time(pod: &Pod) -> Option<Duration> {
@@ -109,19 +125,32 @@ mod tests {
                 "deletionGracePeriodSeconds": grace})
         };
         let job = |code: &str| json!({"annotations": {RUN_SECONDS: "2.5", EXIT_CODE: code}});
+        let ended = |grace: u64, code: &str| {
+            let mut metadata = deleted(grace);
+            metadata["annotations"] = json!({EXIT_CODE: code});
+            metadata
+        };
         let ran = Duration::from_millis(2500);
         for (value, wanted) in [
             (json!({}), Some((seconds(1), Step::Start))),
             (json!({"status": ready("True")}), None),
             (json!({"status": ready("False")}), Some((seconds(1), Step::Ready))),
-            (json!({"metadata": deleted(30)}), Some((seconds(0), Step::Remove))),
+            (json!({"metadata": deleted(30)}), Some((seconds(0), Step::Fail))),
             (
                 json!({"metadata": deleted(30), "status": ready("True")}),
-                Some((seconds(3), Step::Remove)),
+                Some((seconds(3), Step::End { code: 143 })),
             ),
             (
                 json!({"metadata": deleted(2), "status": ready("False")}),
-                Some((seconds(2), Step::Remove)),
+                Some((seconds(2), Step::End { code: 137 })),
+            ),
+            (
+                json!({"metadata": deleted(0), "status": ready("True")}),
+                Some((seconds(0), Step::End { code: 137 })),
+            ),
+            (
+                json!({"metadata": ended(30, "0"), "status": ready("True")}),
+                Some((seconds(3), Step::End { code: 0 })),
             ),
             (json!({"metadata": job("0")}), Some((seconds(1), Step::Start))),
             (

@@ -234,7 +234,7 @@ impl Pods {
             if let Some(address) = address {
                 self.addresses.free(node, &address.to_string());
             }
-        } else if matches!(step, Step::End { .. }) {
+        } else if matches!(step, Step::End { .. } | Step::Fail) {
             self.addresses.free(node, &pod.status.pod_ip);
         }
         let again = match outcome {
@@ -271,6 +271,7 @@ async fn carry_out(api: &Nodes, what: &Written) -> Result<(), WriteError> {
         }
         Step::Ready => status::ready(pod, now),
         Step::End { code } => status::ended(pod, code, now),
+        Step::Fail => status::never_ran(pod, now),
     };
     api.patch(what.node, &format!("{}/status", pod_path(pod)), &patch).await
 }

@@ -55,9 +55,37 @@ pub(super) fn ready(pod: &Pod, now: Timestamp) -> Value {
 pub(super) fn ended(pod: &Pod, code: i32, now: Timestamp) -> Value {
     let began = pod.status.start_time.as_deref().and_then(|text| text.parse().ok());
     let began = began.unwrap_or(now);
-    let container = |it: &Container| ended_container(pod, it, code, began, now);
-    let (phase, reason) =
-        if code == 0 { ("Succeeded", "PodCompleted") } else { ("Failed", "PodFailed") };
+    let phase = if code == 0 { "Succeeded" } else { "Failed" };
+    finished(pod, phase, now, |it| ended_container(pod, it, code, began, now))
+}
+
+/// The pod has failed before it had containers.
+pub(super) fn never_ran(pod: &Pod, now: Timestamp) -> Value {
+    let container = |it: &Container| {
+        let mut status = container_status(pod, it);
+        status["containerID"] = json!("");
+        status["imageID"] = json!("");
+        status["state"] = json!({"terminated": {
+            "exitCode": 137,
+            "reason": "ContainerStatusUnknown",
+            "message": "The container could not be located when the pod was terminated",
+            "startedAt": null,
+            "finishedAt": null,
+        }});
+        status["ready"] = json!(false);
+        status["started"] = json!(false);
+        status
+    };
+    finished(pod, "Failed", now, container)
+}
+
+fn finished(
+    pod: &Pod,
+    phase: &str,
+    now: Timestamp,
+    container: impl Fn(&Container) -> Value,
+) -> Value {
+    let reason = if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" };
     let mut conditions = conditions(&["Ready", "ContainersReady"], "False", Some(reason), now);
     conditions.extend(self::conditions(&["PodReadyToStartContainers"], "False", None, now));
     patch(
@@ -153,6 +181,15 @@ mod tests {
             .map(|c| c["type"].as_str().unwrap())
             .collect();
         assert!(!types.contains(&"PodScheduled"), "that is the scheduler's word: {types:?}");
+    }
+
+    #[test]
+    fn a_pod_that_never_ran_has_failed() {
+        let status = &never_ran(&pod(), later())["status"];
+        assert_eq!(status["phase"], "Failed");
+        let state = &status["containerStatuses"][0]["state"]["terminated"];
+        assert_eq!(state["reason"], "ContainerStatusUnknown");
+        assert_eq!(status["conditions"][0]["reason"], "PodFailed");
     }
 
     #[test]

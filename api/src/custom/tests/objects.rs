@@ -29,11 +29,48 @@ fn lists_hold_nothing_twice() {
             r#"spec.list[1].tags[2]: Duplicate value: "a""#,
         ]
     );
+    // What is no object is no item, and is told of by its type.
+    let odd = json!({"list": [1, {"k": "x"}, {"k": "x"}]});
+    assert_eq!(
+        said(&row.strategy.validate(&stored(odd))),
+        [
+            r#"spec.list[0]: Invalid value: "integer": spec.list[0] in body must be of type object: "integer""#,
+            r#"spec.list[2]: Duplicate value: {"k":"x"}"#,
+        ]
+    );
     // What was wrong before may stay so.
     let mut new = stored(twice.clone());
     new["metadata"]["labels"] = json!({"a": "b"});
     assert!(row.strategy.validate_update(&new, &stored(twice)).is_empty());
     assert!(!row.strategy.validate_update(&new, &stored(json!({}))).is_empty());
+}
+
+#[test]
+fn all_keys_of_an_item_tell_it_apart() {
+    let number = json!({"type": "integer", "maximum": 5});
+    let keyed = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "p"],
+        "items": {"type": "object", "properties": {
+            "k": {"type": "string"}, "p": {"type": "integer"}, "n": number}}});
+    let row = row(&json!({"type": "object", "properties": {"list": keyed}}), &json!({}));
+    let apart = json!({"list": [{"k": "x", "p": 1, "n": 9}, {"k": "x", "p": 2}, {"k": "x"}]});
+    // What an item says besides its keys may have been wrong before, with the same keys.
+    let mut new = apart.clone();
+    new["list"][1]["n"] = json!(1);
+    assert!(row.strategy.validate_update(&stored(new.clone()), &stored(apart.clone())).is_empty());
+    new["list"][1]["n"] = json!(9);
+    assert_eq!(
+        said(&row.strategy.validate_update(&stored(new), &stored(apart.clone()))),
+        [
+            "spec.list[1].n: Invalid value: 9: spec.list[1].n in body should be less than or equal to 5"
+        ]
+    );
+    let mut twice = apart;
+    twice["list"][2]["p"] = json!(2);
+    twice["list"][0]["n"] = json!(1);
+    assert_eq!(
+        said(&row.strategy.validate(&stored(twice))),
+        [r#"spec.list[2]: Duplicate value: {"k":"x","p":2}"#]
+    );
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Source: k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition/strategy.go and
 //! pkg/apis/apiextensions/validation.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{conversion, names, versions};
@@ -122,12 +124,6 @@ impl Strategy for CustomResourceDefinition {
                     "spec.versions[{n}].schema.openAPIV3Schema: x-kubernetes-validations are kept, but not evaluated by this server yet"
                 ));
             }
-            for format in schema.unrecognized_formats() {
-                let warning = format!("unrecognized format {}", go_quote(format));
-                if !warnings.contains(&warning) {
-                    warnings.push(warning);
-                }
-            }
         }
         if object["spec"]["conversion"]["strategy"] == "Webhook" {
             warnings.push(
@@ -137,6 +133,23 @@ impl Strategy for CustomResourceDefinition {
         }
         warnings
     }
+
+    /// Formats that mean nothing are told of once, when they come.
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let (formats, had) = (unrecognized_formats(new), unrecognized_formats(old));
+        let new = formats.difference(&had);
+        new.map(|format| format!("unrecognized format {}", go_quote(format))).collect()
+    }
+}
+
+/// The formats in the schemas of a definition that are not looked at.
+fn unrecognized_formats(definition: &Value) -> BTreeSet<String> {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let schemas = versions.filter_map(|v| Schema::read(&v["schema"]["openAPIV3Schema"]).ok());
+    let formats = |schema: Schema| -> Vec<String> {
+        schema.unrecognized_formats().into_iter().map(str::to_owned).collect()
+    };
+    schemas.flat_map(formats).collect()
 }
 
 fn stored_version(object: &Value) -> Option<Value> {

@@ -90,11 +90,25 @@ fn what_is_stored_stays_readable() {
             json!({"spec": {"names": {"kind": "Bar"}}}),
             "spec.names.kind: Invalid value: \"Bar\": field is immutable",
         ),
+        (
+            json!({"spec": {"group": "silver.io"}}),
+            "spec.group: Invalid value: \"silver.io\": field is immutable",
+        ),
+        (
+            json!({"spec": {"names": {"plural": "bars"}}}),
+            "spec.names.plural: Invalid value: \"bars\": field is immutable",
+        ),
     ] {
         let mut new = changed(&old, &change);
         let status = crate::lifecycle::before_update(row, &mut new, &old).expect_err(want);
         assert!(status.message.contains(want), "{status}");
     }
+    // Before it is established, it may still become something else, under its own name.
+    let mut fresh = old.clone();
+    fresh["status"]["conditions"] = json!([{"type": "Established", "status": "False"}]);
+    let other = json!({"spec": {"scope": "Cluster", "names": {"kind": "Bar"}}});
+    let mut new = changed(&fresh, &other);
+    crate::lifecycle::before_update(row, &mut new, &fresh).expect("another scope and kind");
     // A new storage version is noted, and the old one must not go.
     let mut versions = old["spec"]["versions"].clone();
     versions[0]["name"] = "v2".into();
@@ -124,10 +138,19 @@ fn formats_that_mean_nothing_are_told() {
         "e": field("string", "semver"), "f": field("integer", "float"),
         "g": {"type": "array", "items": field("string", "semver")},
         "h": {"type": "string", "anyOf": [{"format": "path"}]}}});
-    let told = row.strategy.warnings(&changed(&definition(), &with_schema(&schema)));
-    let mut told = told.iter().map(String::as_str).collect::<Vec<_>>();
-    told.sort_unstable();
-    assert_eq!(told, ["float", "path", "semver"].map(|f| format!("unrecognized format \"{f}\"")));
+    let new = changed(&definition(), &with_schema(&schema));
+    let told = |old: &Value| row.strategy.warnings_of_change(&new, old);
+    assert_eq!(
+        told(&Value::Null),
+        ["float", "path", "semver"].map(|format| format!("unrecognized format \"{format}\""))
+    );
+    // What was there before was told of before.
+    let old = changed(
+        &definition(),
+        &with_schema(&json!({"type": "object", "properties": {"z": field("string", "semver")}})),
+    );
+    assert_eq!(told(&old), ["float", "path"].map(|f| format!("unrecognized format \"{f}\"")));
+    assert!(told(&new).is_empty());
 }
 
 #[test]

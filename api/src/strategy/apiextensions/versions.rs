@@ -5,7 +5,9 @@
 //! `spec.versions[0].schema`.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use serde_json::Value;
 
 use crate::custom::field_path::FieldPath;
@@ -154,12 +156,21 @@ fn warning(version: &Value, path: &Path) -> Errors {
     if warning.is_empty() {
         errors.push(refuse("must not be an empty string"));
     }
-    if let Some((at, _)) = warning.char_indices().find(|(_, c)| c.is_control()) {
+    if let Some((at, _)) = warning.char_indices().find(|(_, c)| !is_printable(*c)) {
         errors.push(refuse(&format!(
             "must only contain printable UTF-8 characters; non-printable character found at index {at}"
         )));
     }
     errors
+}
+
+/// Whether Go calls a character printable: a letter, a mark, a number, punctuation, a symbol or the
+/// plain space.
+fn is_printable(c: char) -> bool {
+    static PRINTABLE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$").ok());
+    let printable = PRINTABLE.as_ref();
+    printable.is_some_and(|regex| regex.is_match(c.encode_utf8(&mut [0; 4])))
 }
 
 /// Whether the status is a subresource.
@@ -181,17 +192,23 @@ fn schema(version: &Value, status: bool, path: &Path) -> Errors {
         let at = path.child("openAPIV3Schema.nullable");
         errors.push(FieldError::forbidden(&at, "nullable cannot be true at the root"));
     }
-    let read = Schema::read(given);
-    if let Ok(schema) = &read {
-        let found = structural::check(schema, &at);
-        if found.is_empty() {
-            errors.extend(default_rules::check(schema, &at));
+    let mut problem = rules::unreadable(given);
+    if problem.is_none() {
+        match Schema::read(given) {
+            Ok(schema) => {
+                let found = structural::check(&schema, &at);
+                if found.is_empty() {
+                    errors.extend(default_rules::check(&schema, &at));
+                }
+                errors.extend(found);
+            }
+            Err(unread) => problem = Some(unread),
         }
-        errors.extend(found);
     }
     errors.extend(rules::check(given, &at));
+    // Most of what cannot be read is told of more clearly by now.
     if errors.is_empty()
-        && let Err(problem) = read
+        && let Some(problem) = problem
     {
         errors.push(FieldError::invalid(&at, "", &problem));
     }

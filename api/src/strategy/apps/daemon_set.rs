@@ -80,6 +80,10 @@ impl Strategy for DaemonSet {
         errors
     }
 
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        template::warnings(new, old)
+    }
+
     fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {
         let path = Path::new("status");
         let (new, old) = (&new["status"], &old["status"]);

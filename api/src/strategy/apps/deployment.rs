@@ -6,7 +6,9 @@ use super::{
     REVISION_HISTORY, default_workload, immutable_selector, validate_counts, validate_replicated,
 };
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::{Strategy, bounds, keep_field, percent, set_default};
+use crate::strategy::{
+    Strategy, bounds, keep_all_but_status, keep_field, percent, set_default, template,
+};
 
 /// Seconds without progress after which a Deployment says that it has failed.
 const PROGRESS_DEADLINE_SECONDS: i64 = 600;
@@ -54,6 +56,12 @@ impl Strategy for Deployment {
         }
     }
 
+    /// The labels stay, too: what selects Deployments is not for whoever reports on them.
+    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
+        keep_all_but_status(new, old);
+        keep_field(&mut new["metadata"], &old["metadata"], "labels");
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let (spec, path) = (&object["spec"], Path::new("spec"));
         let mut errors = bounds::none_negative(spec, &path, &["replicas"]);
@@ -76,6 +84,10 @@ impl Strategy for Deployment {
         let mut errors = self.validate(new);
         errors.extend(immutable_selector(new, old));
         errors
+    }
+
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        template::warnings_with_name(new, old)
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{default_workload, immutable_selector, validate_counts, validate_replicated};
 use crate::field::{Errors, Path};
-use crate::strategy::{Strategy, bounds, keep_field, set_default};
+use crate::strategy::{Strategy, bounds, keep_field, set_default, template};
 
 #[derive(Debug)]
 pub(crate) struct ReplicaSet;
@@ -39,6 +39,10 @@ impl Strategy for ReplicaSet {
         let mut errors = self.validate(new);
         errors.extend(immutable_selector(new, old));
         errors
+    }
+
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        template::warnings_with_name(new, old)
     }
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Errors {

@@ -109,6 +109,26 @@ impl Strategy for StatefulSet {
         errors
     }
 
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let mut told = template::warnings(new, old);
+        for (n, claim) in
+            new["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten().enumerate()
+        {
+            let at = Path::new("spec").child("volumeClaimTemplates").index(n);
+            // So it is named by Kubernetes.
+            let at = if old.is_null() { at } else { at.child("Spec") };
+            told.extend(claim::warnings_of_spec(&claim["spec"], &at));
+        }
+        if new["spec"]["revisionHistoryLimit"].as_i64().is_some_and(|limit| limit < 0) {
+            told.push(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; a \
+                 value >= 0 is recommended"
+                    .to_owned(),
+            );
+        }
+        told
+    }
+
     fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {
         let parts = &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
         let others = &["observedGeneration", "collisionCount"];

@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 use super::job_spec;
 use crate::field::{Errors, FieldError, Path};
 use crate::schedule::{self, Schedule};
-use crate::strategy::{Strategy, bounds, keep_field, pod, set_default};
+use crate::strategy::{Strategy, bounds, keep_field, pod, set_default, template, warnings};
 
 /// The time that the controller adds to the name of a job, with its dash, takes 11 characters of 63.
 const NAME: usize = 63 - 11;
+
+/// The path is Kubernetes' own.
+const ZONE_IN_SCHEDULE: &str = "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, \
+    see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
 
 #[derive(Debug)]
 pub(crate) struct CronJob;
@@ -58,6 +62,23 @@ impl Strategy for CronJob {
 
     fn validate_update(&self, new: &Value, old: &Value) -> Errors {
         validate_spec(&new["spec"], Some(&old["spec"]))
+    }
+
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let (mut told, spec) = (Vec::new(), &new["spec"]);
+        if old.is_null() {
+            told.extend(warnings::of_workload_name(new));
+        }
+        if template::is_news(new, old) {
+            let path = Path::new("spec").child("jobTemplate").child("spec");
+            told.extend(job_spec::warnings(&spec["jobTemplate"]["spec"], &path));
+        }
+        // A new CronJob with such a schedule is refused.
+        let schedule = spec["schedule"].as_str().unwrap_or_default();
+        if !old.is_null() && schedule.contains("TZ") {
+            told.push(ZONE_IN_SCHEDULE.to_owned());
+        }
+        told
     }
 }
 

@@ -6,7 +6,9 @@ use super::{job_spec, job_status};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::selector::LabelSelector;
-use crate::strategy::{Strategy, bounds, keep_field, pod, selector, set_default, template};
+use crate::strategy::{
+    Strategy, bounds, keep_field, pod, selector, set_default, template, warnings,
+};
 
 /// The labels by which a job finds its pods; each has an old and a new name.
 const UID_LABELS: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
@@ -119,6 +121,17 @@ impl Strategy for Job {
             errors.extend(same(field));
         }
         errors
+    }
+
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let mut told = Vec::new();
+        if old.is_null() {
+            told.extend(warnings::of_workload_name(new));
+        }
+        if template::is_news(new, old) {
+            told.extend(job_spec::warnings(&new["spec"], &Path::new("spec")));
+        }
+        told
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Errors {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::policy;
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::{bounds, each, keep_field, set_default, template};
+use crate::strategy::{bounds, each, keep_field, pod, set_default, template};
 
 /// At most so many pods of an indexed job run at a time: their indexes are listed in the status.
 const INDEXED_PARALLELISM: i64 = 100_000;
@@ -23,6 +23,22 @@ pub(super) fn default_failure_policy(spec: &mut Value) {
             set_default(pattern, "status", "True");
         }
     }
+}
+
+/// Warnings about the spec, and about the template in it.
+pub(super) fn warnings(spec: &Value, path: &Path) -> Vec<String> {
+    let number = |field: &str| spec[field].as_i64().unwrap_or(0);
+    let many = number("completions") > MANY_COMPLETIONS && number("parallelism") > MANY_PARALLELISM;
+    let mut told = Vec::new();
+    if many && spec["completionMode"] == "Indexed" {
+        told.push(format!(
+            "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism \
+             higher than 10^4, Kubernetes might not be able to track completedIndexes when a big \
+             number of indexes fail"
+        ));
+    }
+    told.extend(pod::warnings_of_template(&spec["template"], &path.child("template")));
+    told
 }
 
 /// Checks all but the selector.

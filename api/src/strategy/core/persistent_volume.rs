@@ -2,6 +2,8 @@
 //!
 //! Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidatePersistentVolume).
 
+mod source;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::NodeSelector;
 use serde_json::{Value, json};
@@ -9,38 +11,29 @@ use serde_json::{Value, json};
 use super::{positive, validate_access_modes, validate_class, validate_volume_mode};
 use crate::field::{Errors, FieldError, Path};
 use crate::meta;
-use crate::strategy::{Strategy, bounds, keep_field, object_at, pod, set_default, typed};
+use crate::strategy::{Strategy, bounds, keep_field, object_at, pod, set_default, typed, warnings};
 
 /// Keeps a volume while a claim is bound to it; taken away by the controller that watches them.
 const PROTECTION: &str = "kubernetes.io/pv-protection";
 
 const RECLAIM_POLICIES: &[&str] = &["Delete", "Recycle", "Retain"];
 
-/// The sources that a volume can have, and the fields that each must have.
-const SOURCES: &[(&str, &[&str])] = &[
-    ("hostPath", &["path"]),
-    ("gcePersistentDisk", &["pdName"]),
-    ("awsElasticBlockStore", &["volumeID"]),
-    ("glusterfs", &["endpoints", "path"]),
-    ("flocker", &[]),
-    ("nfs", &["server", "path"]),
-    ("rbd", &["monitors", "image"]),
-    ("quobyte", &["registry", "volume"]),
-    ("cephfs", &["monitors"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("cinder", &["volumeID"]),
-    ("fc", &[]),
-    ("flexVolume", &["driver"]),
-    ("azureFile", &["secretName", "shareName"]),
-    ("vsphereVolume", &["volumePath"]),
-    ("photonPersistentDisk", &["pdID"]),
-    ("portworxVolume", &["volumeID"]),
-    ("azureDisk", &["diskName", "diskURI"]),
-    ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("local", &["path"]),
-    ("storageos", &["volumeName"]),
-    ("csi", &["driver", "volumeHandle"]),
+/// Sources that no node can mount any more, the names under which they are warned about, and since when.
+const OLD_SOURCES: &[(&str, &str, &str)] = &[
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    (
+        "photonPersistentDisk",
+        "photonPersistentDisk",
+        "deprecated in v1.11, non-functional in v1.16+",
+    ),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
+
+const RECYCLE: &str = "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. \
+    Instead, the recommended approach is to use dynamic provisioning.";
 
 #[derive(Debug)]
 pub(crate) struct PersistentVolume;
@@ -92,6 +85,22 @@ impl Strategy for PersistentVolume {
         }
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let (spec, path) = (&object["spec"], Path::new("spec"));
+        let mut told = Vec::from_iter(super::warning_of_class(object));
+        if spec["persistentVolumeReclaimPolicy"] == "Recycle" {
+            told.push(RECYCLE.to_owned());
+        }
+        let at = path.child("nodeAffinity").child("required").child("nodeSelectorTerms");
+        let terms = spec["nodeAffinity"]["required"]["nodeSelectorTerms"].as_array();
+        for (n, term) in terms.into_iter().flatten().enumerate() {
+            told.extend(warnings::of_expressions(term, false, &at.index(n)));
+        }
+        let old = OLD_SOURCES.iter().filter(|(field, _, _)| !spec[field].is_null());
+        told.extend(old.map(|(_, shown, message)| format!("{}: {message}", path.child(shown))));
+        told
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let (spec, path) = (&object["spec"], Path::new("spec"));
         let mut errors = Errors::new();
@@ -107,7 +116,8 @@ impl Strategy for PersistentVolume {
             errors.push(FieldError::not_supported(&at, policy, RECLAIM_POLICIES));
         }
         errors.extend(validate_affinity(&spec["nodeAffinity"], &path.child("nodeAffinity")));
-        errors.extend(validate_source(spec, &path));
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        errors.extend(source::validate(spec, name, &path));
         let host_path = spec["hostPath"]["path"].as_str().unwrap_or_default();
         if policy == "Recycle"
             && !host_path.is_empty()
@@ -140,7 +150,7 @@ impl Strategy for PersistentVolume {
         if had["csi"].is_object() && had["csi"][EXPAND].is_null() && has["csi"].is_object() {
             meta::remove(&mut has["csi"], EXPAND);
         }
-        if SOURCES.iter().any(|(source, _)| has[*source] != had[*source]) {
+        if source::FIELDS.iter().any(|source| has[*source] != had[*source]) {
             let detail = "spec.persistentvolumesource is immutable after creation";
             let path = Path::new("spec").child("persistentvolumesource");
             errors.push(FieldError::forbidden(&path, detail));
@@ -191,46 +201,4 @@ fn validate_affinity(affinity: &Value, path: &Path) -> Errors {
         Ok(selector) => pod::validate_node_selector(&selector, &at),
         Err(errors) => errors,
     }
-}
-
-/// Exactly one source, with all that it needs.
-fn validate_source(spec: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let mut given = 0;
-    for (name, fields) in SOURCES {
-        let (source, at) = (&spec[*name], path.child(name));
-        if source.is_null() {
-            continue;
-        }
-        given += 1;
-        if given > 1 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
-            continue;
-        }
-        for field in *fields {
-            let missing = match &source[*field] {
-                Value::String(text) => text.is_empty(),
-                Value::Array(list) => list.is_empty(),
-                _ => true,
-            };
-            if missing {
-                errors.push(FieldError::required(&at.child(field), ""));
-            }
-        }
-        let inside = source["path"].as_str().unwrap_or_default();
-        if matches!(*name, "hostPath" | "local") && inside.split('/').any(|part| part == "..") {
-            errors.push(FieldError::invalid(&at.child("path"), inside, "must not contain '..'"));
-        }
-        if *name == "nfs" && !inside.is_empty() && !inside.starts_with('/') {
-            errors.push(FieldError::invalid(&at.child("path"), inside, "must be an absolute path"));
-        }
-        if *name == "local" && spec["nodeAffinity"]["required"].is_null() {
-            let detail = "Local volume requires node affinity";
-            errors.push(FieldError::required(&path.child("nodeAffinity"), detail));
-        }
-    }
-    if given == 0 {
-        errors.push(FieldError::required(path, "must specify a volume type"));
-    }
-    errors
 }

@@ -6,18 +6,16 @@
 use serde_json::{Value, json};
 
 use super::{
-    positive, quantity, resource_name, validate_access_modes, validate_class, validate_volume_mode,
+    CLASS_ANNOTATION, positive, quantity, resource_name, validate_access_modes, validate_class,
+    validate_volume_mode,
 };
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
-use crate::strategy::{Strategy, bounds, keep_field, selector, set_default};
+use crate::strategy::{Strategy, bounds, keep_field, selector, set_default, warnings};
 
 /// Keeps a claim while pods use it; taken away by the controller that watches them.
 const PROTECTION: &str = "kubernetes.io/pvc-protection";
-
-/// The class of a claim, in the days before it had a field.
-const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
 const IMMUTABLE: &str = "spec is immutable after creation except resources.requests and \
     volumeAttributesClassName for bound claims";
@@ -110,6 +108,22 @@ impl Strategy for PersistentVolumeClaim {
         }
         errors
     }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut told = Vec::from_iter(super::warning_of_class(object));
+        told.extend(warnings_of_spec(&object["spec"], &Path::new("spec")));
+        told
+    }
+}
+
+/// Warnings about the spec of a claim, or of the template of one.
+pub(in crate::strategy) fn warnings_of_spec(spec: &Value, path: &Path) -> Vec<String> {
+    let resources = path.child("resources");
+    let of = |amounts: &str| {
+        let at = resources.child(amounts);
+        warnings::of_fraction(&spec["resources"][amounts], "storage", &at)
+    };
+    ["requests", "limits"].into_iter().filter_map(of).collect()
 }
 
 /// Fills in what a claim, or the template of one, leaves out.

@@ -21,4 +21,11 @@ impl Strategy for PodTemplate {
     fn validate(&self, object: &Value) -> Errors {
         template::validate(&object["template"], &Path::new("template"))
     }
+
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        if !template::is_news(new, old) {
+            return Vec::new();
+        }
+        pod::warnings_of_template(&new["template"], &Path::new("template"))
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{text, validate_reference};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
-use crate::strategy::endpoints::NO_IP;
+use crate::strategy::address::NO_IP;
 use crate::strategy::{Strategy, each, object_at, set_default};
 
 /// The annotation by which a class was named before `spec.ingressClassName`.
@@ -83,9 +83,10 @@ impl Strategy for Ingress {
         errors
     }
 
-    fn warnings(&self, object: &Value) -> Vec<String> {
-        let annotated = object["metadata"]["annotations"][CLASS_ANNOTATION].is_string();
-        if annotated && object["spec"]["ingressClassName"].is_null() {
+    /// Only who makes an Ingress is told.
+    fn warnings_of_change(&self, new: &Value, old: &Value) -> Vec<String> {
+        let annotated = new["metadata"]["annotations"][CLASS_ANNOTATION].is_string();
+        if old.is_null() && annotated && new["spec"]["ingressClassName"].is_null() {
             vec![format!(
                 "annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
             )]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{parse_cidr, text};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::warnings::of_network;
 use crate::strategy::{Strategy, each, selector, set_default};
 
 const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
@@ -37,6 +38,26 @@ impl Strategy for NetworkPolicy {
             spec["policyTypes"] =
                 if egress { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
         }
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut told = Vec::new();
+        for (direction, peers) in DIRECTIONS {
+            let rules = object["spec"][*direction].as_array().into_iter().flatten();
+            for (n, rule) in rules.enumerate() {
+                let path = Path::new("spec").child(direction).index(n).child(peers);
+                for (m, peer) in rule[*peers].as_array().into_iter().flatten().enumerate() {
+                    let (block, at) = (&peer["ipBlock"], path.index(m).child("ipBlock"));
+                    told.extend(of_network(text(block, "cidr"), &at.child("cidr")));
+                    for (k, except) in block["except"].as_array().into_iter().flatten().enumerate()
+                    {
+                        let except = except.as_str().unwrap_or_default();
+                        told.extend(of_network(except, &at.child("except").index(k)));
+                    }
+                }
+            }
+        }
+        told
     }
 
     fn validate(&self, object: &Value) -> Errors {

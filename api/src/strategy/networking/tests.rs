@@ -106,9 +106,15 @@ fn ingresses() {
         ],
     );
     let old = create(ingresses, base).expect("valid");
-    assert!(ingresses.strategy.warnings(&old).is_empty());
+    let told = |new: &Value, old: &Value| ingresses.strategy.warnings_of_change(new, old);
+    assert!(told(&old, &Value::Null).is_empty());
     let annotated = json!({"metadata": {"annotations": {"kubernetes.io/ingress.class": "d"}}});
-    assert_eq!(ingresses.strategy.warnings(&annotated).len(), 1);
+    assert_eq!(
+        told(&annotated, &Value::Null),
+        ["annotation \"kubernetes.io/ingress.class\" is deprecated, please use \
+             'spec.ingressClassName' instead"]
+    );
+    assert!(told(&annotated, &old).is_empty());
     for (address, wanted) in [
         (json!({"ip": "x"}), Some("status.loadBalancer.ingress[0].ip: Invalid value")),
         (json!({"hostname": "1.2.3.4"}), Some("must be a DNS name, not an IP address")),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::address;
 
 const NAMESERVERS: usize = 3;
 const SEARCHES: usize = 32;
@@ -40,7 +41,7 @@ fn validate(config: &PodDNSConfig, path: &Path) -> Errors {
         errors.push(FieldError::invalid(&at, json!(servers), &detail));
     }
     for (n, server) in servers.iter().enumerate() {
-        errors.extend(validate_ip(server, &at.index(n)));
+        errors.extend(address::check(server, &at.index(n)));
     }
     let searches = config.searches.as_deref().unwrap_or_default();
     let at = path.child("searches");
@@ -78,7 +79,7 @@ pub(super) fn validate_host_aliases(spec: &PodSpec, path: &Path) -> Errors {
     let mut errors = Errors::new();
     for (n, alias) in spec.host_aliases.iter().flatten().enumerate() {
         let path = path.child("hostAliases").index(n);
-        errors.extend(validate_ip(&alias.ip, &path.child("ip")));
+        errors.extend(address::check(&alias.ip, &path.child("ip")));
         for (n, name) in alias.hostnames.iter().flatten().enumerate() {
             let path = path.child("hostnames").index(n);
             errors.extend(FieldError::invalid_each(&path, name, &names::dns1123_subdomain(name)));
@@ -105,28 +106,4 @@ pub(super) fn validate_hostname_override(spec: &PodSpec, path: &Path) -> Errors 
     }
     errors.extend(FieldError::invalid_each(path, name, &names::dns1123_subdomain(name)));
     errors
-}
-
-/// Checks an address, which is written in one way only.
-pub(super) fn validate_ip(text: &str, path: &Path) -> Option<FieldError> {
-    use std::net::IpAddr;
-    let detail = match text.parse::<IpAddr>() {
-        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
-            "must not be an IPv4-mapped IPv6 address"
-        }
-        Ok(_) => return None,
-        Err(_) if without_leading_zeros(text).parse::<std::net::Ipv4Addr>().is_ok() => {
-            "must not have leading 0s"
-        }
-        Err(_) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-    };
-    Some(FieldError::invalid(path, text, detail))
-}
-
-fn without_leading_zeros(text: &str) -> String {
-    let short = |part: &str| match part.trim_start_matches('0') {
-        "" if !part.is_empty() => "0".to_owned(),
-        rest => rest.to_owned(),
-    };
-    text.split('.').map(short).collect::<Vec<_>>().join(".")
 }

@@ -1,7 +1,6 @@
 //! Volumes and their sources.
 
 mod projected;
-mod remote;
 
 use std::collections::BTreeMap;
 
@@ -12,17 +11,9 @@ use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
 use crate::strategy::core::persistent_volume_claim;
+use crate::strategy::volume_source;
 
-const HOST_PATH_TYPES: &[&str] = &[
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-];
+pub(super) use volume_source::{inside, no_backsteps};
 
 /// Checks all volumes of a pod, or of a template, and returns those that can be mounted. `pod` is the
 /// metadata of the pod.
@@ -148,7 +139,6 @@ fn validate_source(volume: &Volume, pod: Option<&Value>, pod_name: &str, path: &
     let at = path.child(source);
     errors.extend(match source {
         "emptyDir" => empty_dir(volume, &at),
-        "hostPath" => host_path(volume, &at),
         "secret" | "configMap" => keys(volume, &at),
         "downwardAPI" | "projected" => projected::validate(volume, &at),
         "persistentVolumeClaim" => {
@@ -159,7 +149,7 @@ fn validate_source(volume: &Volume, pod: Option<&Value>, pod_name: &str, path: &
         }
         "ephemeral" => ephemeral(volume, pod_name, path),
         "image" => image(volume, pod.is_some(), &at),
-        _ => remote::validate(volume, source, path),
+        _ => shared(volume, source, path),
     });
     errors
 }
@@ -174,17 +164,38 @@ fn empty_dir(volume: &Volume, path: &Path) -> Errors {
     Errors::new()
 }
 
-fn host_path(volume: &Volume, path: &Path) -> Errors {
-    let Some(source) = &volume.host_path else { return Errors::new() };
-    if source.path.is_empty() {
-        return vec![FieldError::required(&path.child("path"), "")];
+/// A source that PersistentVolumes can have, too.
+fn shared(volume: &Volume, field: &str, path: &Path) -> Errors {
+    let value = serde_json::to_value(volume).unwrap_or_default();
+    let field = if field == "cephFS" { "cephfs" } else { field };
+    let source = &value[field];
+    let mut errors = volume_source::validate(field, source, path);
+    if field == "csi" {
+        errors.extend(publish_secret(&source["nodePublishSecretRef"], &path.child(field)));
     }
-    let mut errors = no_backsteps(&source.path, &path.child("path"));
-    let kind = source.type_.as_deref().unwrap_or_default();
-    if !HOST_PATH_TYPES.contains(&kind) {
-        errors.push(FieldError::not_supported(&path.child("type"), kind, HOST_PATH_TYPES));
+    if field == "iscsi"
+        && let Some(detail) = volume_source::iscsi_name_is_too_long(&volume.name, source)
+    {
+        errors.push(FieldError::invalid(&path.child("name"), volume.name.as_str(), detail));
     }
     errors
+}
+
+/// The secret of a CSI volume, which is one of the pod's namespace.
+fn publish_secret(secret: &Value, path: &Path) -> Errors {
+    if secret.is_null() {
+        return Errors::new();
+    }
+    match secret["name"].as_str().unwrap_or_default() {
+        "" => {
+            let at = path.child("nodePublishSecretRef").child("name");
+            vec![FieldError::required(&at, "")]
+        }
+        name => {
+            let messages = names::dns1123_subdomain(name);
+            FieldError::invalid_each(&path.child("name"), name, &messages)
+        }
+    }
 }
 
 /// A Secret or a ConfigMap: its name, and which of its keys become which files.
@@ -260,28 +271,6 @@ fn mode(mode: Option<i32>, path: &Path) -> Option<FieldError> {
     let mode = mode.filter(|mode| !(0..=0o777).contains(mode))?;
     let detail = "must be a number between 0 and 0777 (octal), both inclusive";
     Some(FieldError::invalid(path, mode, detail))
-}
-
-/// A path without `..`, which stays below where it starts.
-pub(super) fn no_backsteps(text: &str, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    if text.split('/').any(|part| part == "..") {
-        errors.push(FieldError::invalid(path, text, "must not contain '..'"));
-    }
-    if text.contains('\0') {
-        errors.push(FieldError::invalid(path, text, "must not contain a NUL character"));
-    }
-    errors
-}
-
-/// A relative path that stays where it starts.
-pub(super) fn inside(text: &str, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    if text.starts_with('/') {
-        errors.push(FieldError::invalid(path, text, "must be a relative path"));
-    }
-    errors.extend(no_backsteps(text, path));
-    errors
 }
 
 /// Like [`inside`]; names beginning with `..` are reserved for atomic updates of the volume.

@@ -1,20 +1,28 @@
 //! The rules of a Service. Source: k8s.io/kubernetes/pkg/apis/core/validation (ValidateService).
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{self as core, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::field::{Errors, FieldError, Path};
-use crate::strategy::endpoints::{NO_IP, validate_ip, validate_protocol};
-use crate::strategy::typed;
+use super::{families, is_external, load_balancer, needs_health_check};
+use crate::field::{Errors, FieldError, Kind, Path, go_quote};
+use crate::strategy::endpoints::{validate_app_protocol, validate_protocol};
+use crate::strategy::{address, typed};
 use crate::{meta, names};
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const POLICIES: &[&str] = &["Cluster", "Local"];
+const DISTRIBUTIONS: &[&str] = &["PreferClose", "PreferSameZone", "PreferSameNode"];
+/// Seconds that a client may stick to a pod: a day.
+const MAX_AFFINITY_SECONDS: i32 = 86_400;
 
-pub(super) fn service(object: &Value) -> Errors {
+const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+const MODE: &str = "service.kubernetes.io/topology-mode";
+
+/// Checks a Service; `old` as it was before an update.
+pub(super) fn service(object: &Value, old: Option<&Value>) -> Errors {
     let service: core::Service = match typed(object) {
         Ok(service) => service,
         Err(errors) => return errors,
@@ -22,10 +30,20 @@ pub(super) fn service(object: &Value) -> Errors {
     let spec = service.spec.unwrap_or_default();
     let path = Path::new("spec");
     let kind = spec.type_.as_deref().unwrap_or_default();
-    let ip = spec.cluster_ip.as_deref().unwrap_or_default();
-    let headless = ip == "None";
+    let headless = matches!(spec.cluster_ips.as_deref(), Some([ip]) if ip == "None");
+    let had = |field: &str| -> Vec<String> {
+        let list = old.map(|old| &old["spec"][field]).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    if kind != "ExternalName" {
+        // Addresses are given out before anything else is looked at.
+        let errors = families::validate(&spec, &had("clusterIPs"));
+        if !errors.is_empty() {
+            return errors;
+        }
+    }
+    let mut errors = topology(&object["metadata"]["annotations"]);
     let ports = spec.ports.as_deref().unwrap_or_default();
-    let mut errors = Errors::new();
     if ports.is_empty() && !headless && kind != "ExternalName" {
         errors.push(FieldError::required(&path.child("ports"), ""));
     }
@@ -37,17 +55,23 @@ pub(super) fn service(object: &Value) -> Errors {
         "ExternalName" => errors.extend(external_name(&spec, &path)),
         _ => {}
     }
-    let mut seen = Seen { several: ports.len() > 1, ..Seen::default() };
+    let mut known = HashSet::new();
     for (n, port) in ports.iter().enumerate() {
-        errors.extend(service_port(port, &mut seen, kind, &path.child("ports").index(n)));
+        let path = path.child("ports").index(n);
+        errors.extend(service_port(port, ports.len() > 1, &mut known, &path));
     }
     errors.extend(meta::validate_labels(&object["spec"]["selector"], &path.child("selector")));
     errors.extend(session_affinity(&spec, &path));
-    if kind != "ExternalName" {
-        errors.extend(cluster_ips(&spec, &path));
-    }
+    let kept = had("externalIPs");
     for (n, ip) in spec.external_ips.iter().flatten().enumerate() {
-        errors.extend(validate_ip(ip, &path.child("externalIPs").index(n)));
+        let path = path.child("externalIPs").index(n);
+        match address::check(ip, &path).filter(|_| !kept.contains(ip)) {
+            Some(error) => errors.push(error),
+            None => {
+                errors.extend(address::check_receiver(ip, &path));
+                errors.extend(address::on_loopback(ip, &path));
+            }
+        }
     }
     match kind {
         "" => errors.push(FieldError::required(&path.child("type"), "")),
@@ -56,25 +80,15 @@ pub(super) fn service(object: &Value) -> Errors {
         }
         _ => {}
     }
-    for (n, range) in spec.load_balancer_source_ranges.iter().flatten().enumerate() {
-        let path = path.child("loadBalancerSourceRanges");
-        if kind != "LoadBalancer" {
-            errors.push(FieldError::forbidden(
-                &path,
-                "may only be used when `type` is 'LoadBalancer'",
-            ));
-            break;
-        }
-        if range.trim().parse::<ipnet::IpNet>().is_err() {
-            let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(FieldError::invalid(&path.index(n), range.as_str(), detail));
-        }
-    }
-    errors.extend(traffic_policies(&spec, kind, &path));
+    errors.extend(distinct_ports(ports, kind, &path.child("ports")));
+    errors.extend(load_balancer::source_ranges(object, old));
+    errors.extend(load_balancer::validate(object));
+    errors.extend(traffic_policies(&spec, &object["spec"], &path));
     errors
 }
 
-/// What may not change: the address, once given, unless the service stops having one.
+/// What may not change: the address, once given, unless the service stops having one; the class of a
+/// load balancer; the port of its health checks.
 pub(super) fn unchanged(new: &Value, old: &Value) -> Errors {
     let (has, had) = (&new["spec"], &old["spec"]);
     let mut errors = Errors::new();
@@ -88,16 +102,38 @@ pub(super) fn unchanged(new: &Value, old: &Value) -> Errors {
             "may not change once set",
         ));
     }
+    errors.extend(load_balancer::unchanged(new, old));
+    let port = |spec: &Value| spec["healthCheckNodePort"].as_i64().unwrap_or(0);
+    if needs_health_check(has) && needs_health_check(had) && port(has) != port(had) {
+        let path = Path::new("spec").child("healthCheckNodePort");
+        errors.push(FieldError::forbidden(&path, "field is immutable"));
+    }
     errors
+}
+
+fn topology(annotations: &Value) -> Errors {
+    let (hints, mode) = (annotations[HINTS].as_str(), annotations[MODE].as_str());
+    match (hints, mode) {
+        (Some(hints), Some(mode)) if hints != mode => {
+            let path = Path::new("metadata").child("annotations").key(MODE);
+            let detail = format!("must match annotations[{HINTS}] when both are specified");
+            vec![FieldError::invalid(&path, mode, &detail)]
+        }
+        _ => Errors::new(),
+    }
 }
 
 fn external_name(spec: &ServiceSpec, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let detail = "may not be set for ExternalName services";
-    if spec.cluster_ips.as_ref().is_some_and(|ips| !ips.is_empty()) {
-        errors.push(FieldError::forbidden(&path.child("clusterIPs"), detail));
-    } else if spec.cluster_ip.as_ref().is_some_and(|ip| !ip.is_empty()) {
-        errors.push(FieldError::forbidden(&path.child("clusterIP"), detail));
+    for (field, given) in [
+        ("clusterIPs", spec.cluster_ips.as_ref().is_some_and(|ips| !ips.is_empty())),
+        ("ipFamilies", spec.ip_families.as_ref().is_some_and(|families| !families.is_empty())),
+        ("ipFamilyPolicy", spec.ip_family_policy.is_some()),
+    ] {
+        if given {
+            let detail = "may not be set for ExternalName services";
+            errors.push(FieldError::forbidden(&path.child(field), detail));
+        }
     }
     let path = path.child("externalName");
     let name = spec.external_name.as_deref().unwrap_or_default();
@@ -105,85 +141,82 @@ fn external_name(spec: &ServiceSpec, path: &Path) -> Errors {
     if name.is_empty() {
         errors.push(FieldError::required(&path, ""));
     } else {
-        let messages = names::dns1123_subdomain(name);
-        errors.extend(messages.iter().map(|m| FieldError::invalid(&path, name, m)));
+        errors.extend(FieldError::invalid_each(&path, name, &names::dns1123_subdomain(name)));
     }
     errors
 }
 
-/// What must be unique among the ports of a Service. (Sets: comparing each with all others takes
-/// minutes for as many as fit into a request.)
-#[derive(Default)]
-struct Seen<'a> {
-    /// Whether there are several ports, which then need names.
-    several: bool,
-    names: HashSet<&'a str>,
-    ports: HashSet<(i32, Option<&'a str>)>,
-    node_ports: HashSet<(i32, Option<&'a str>)>,
-}
-
-fn service_port<'a>(port: &'a ServicePort, seen: &mut Seen<'a>, kind: &str, path: &Path) -> Errors {
+/// `known`: the names of the ports before it. (Sets: comparing each with all others takes minutes for
+/// as many as fit into a request.)
+fn service_port<'a>(
+    port: &'a ServicePort,
+    needs_name: bool,
+    known: &mut HashSet<&'a str>,
+    path: &Path,
+) -> Errors {
     let mut errors = Errors::new();
     let name = port.name.as_deref().unwrap_or_default();
-    let protocol = port.protocol.as_deref();
-    if name.is_empty() {
-        if seen.several {
-            errors.push(FieldError::required(&path.child("name"), ""));
+    if !name.is_empty() {
+        let path = path.child("name");
+        errors.extend(FieldError::invalid_each(&path, name, &names::dns1123_label(name)));
+        if !known.insert(name) {
+            errors.push(FieldError::duplicate(&path, name));
         }
-    } else {
-        let messages = names::dns1123_label(name);
-        errors.extend(messages.iter().map(|m| FieldError::invalid(&path.child("name"), name, m)));
-        if !seen.names.insert(name) {
-            errors.push(FieldError::duplicate(&path.child("name"), name));
-        }
+    } else if needs_name {
+        errors.push(FieldError::required(&path.child("name"), ""));
     }
     for message in names::port_number(i64::from(port.port)) {
         errors.push(FieldError::invalid(&path.child("port"), port.port, &message));
     }
     errors.extend(validate_protocol(port.protocol.as_deref(), &path.child("protocol")));
+    let at = path.child("targetPort");
     match &port.target_port {
         Some(IntOrString::Int(target)) => {
             for message in names::port_number(i64::from(*target)) {
-                errors.push(FieldError::invalid(&path.child("targetPort"), *target, &message));
+                errors.push(FieldError::invalid(&at, *target, &message));
             }
         }
         Some(IntOrString::String(target)) => {
-            for message in names::port_name(target) {
-                errors.push(FieldError::invalid(
-                    &path.child("targetPort"),
-                    target.as_str(),
-                    &message,
-                ));
-            }
+            errors.extend(FieldError::invalid_each(&at, target, &names::port_name(target)));
         }
         None => {}
     }
-    if let Some(protocol) = &port.app_protocol {
-        for message in names::qualified_name(protocol) {
-            errors.push(FieldError::invalid(
-                &path.child("appProtocol"),
-                protocol.as_str(),
-                &message,
-            ));
+    errors.extend(validate_app_protocol(port.app_protocol.as_deref(), path));
+    errors
+}
+
+/// Ports are told apart by number and protocol; so are those of the node, which not every type has.
+fn distinct_ports(ports: &[ServicePort], kind: &str, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    let of_node = |port: &ServicePort| port.node_port.filter(|number| *number != 0);
+    let at = |n: usize| path.index(n).child("nodePort");
+    if kind == "ClusterIP" {
+        for (n, _) in ports.iter().enumerate().filter(|(_, port)| of_node(port).is_some()) {
+            let detail = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(&at(n), detail));
         }
     }
-    if !seen.ports.insert((port.port, protocol)) {
-        errors.push(FieldError::duplicate(
-            path,
-            json!({"port": port.port, "protocol": port.protocol}),
-        ));
-    }
-    let node_port = port.node_port.unwrap_or(0);
-    let path = path.child("nodePort");
-    if node_port != 0 && matches!(kind, "ClusterIP" | "ExternalName") {
-        let detail = format!("may not be used when `type` is '{kind}'");
-        errors.push(FieldError::forbidden(&path, &detail));
-    } else if node_port != 0 {
-        for message in names::port_number(i64::from(node_port)) {
-            errors.push(FieldError::invalid(&path, node_port, &message));
+    let mut known = HashSet::new();
+    for (n, port) in ports.iter().enumerate() {
+        if let Some(number) = of_node(port)
+            && !known.insert((number, port.protocol.as_deref()))
+        {
+            errors.push(FieldError::duplicate(&at(n), number));
         }
-        if !seen.node_ports.insert((node_port, protocol)) {
-            errors.push(FieldError::duplicate(&path, node_port));
+    }
+    known.clear();
+    for (n, port) in ports.iter().enumerate() {
+        let protocol = port.protocol.as_deref();
+        if !known.insert((port.port, protocol)) {
+            // Kubernetes shows a port as its program has it, with nothing but what is compared.
+            let shown = go_quote(protocol.unwrap_or_default());
+            let message = format!(
+                "Duplicate value: {{\"Name\":\"\",\"Protocol\":{shown},\"AppProtocol\":null,\
+                 \"Port\":{},\"TargetPort\":0,\"NodePort\":0}}",
+                port.port
+            );
+            let field = path.index(n).to_string();
+            errors.push(FieldError { kind: Kind::Duplicate, field, message });
         }
     }
     errors
@@ -203,79 +236,49 @@ fn session_affinity(spec: &ServiceSpec, path: &Path) -> Errors {
     let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
     if let Some(seconds) = config.and_then(|config| config.timeout_seconds)
         && affinity == "ClientIP"
-        && !(1..=86_400).contains(&seconds)
+        && !(1..=MAX_AFFINITY_SECONDS).contains(&seconds)
     {
         let path = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
-        errors.push(FieldError::invalid(
-            &path,
-            seconds,
-            "must be greater than 0 and less than 86400",
-        ));
+        let detail = format!("must be greater than 0 and less than {MAX_AFFINITY_SECONDS}");
+        errors.push(FieldError::invalid(&path, seconds, &detail));
     }
     errors
 }
 
-fn cluster_ips(spec: &ServiceSpec, path: &Path) -> Errors {
+/// Where traffic goes. That a health check has a port is the server's business, which gives it one.
+fn traffic_policies(spec: &ServiceSpec, given: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    for (n, family) in spec.ip_families.iter().flatten().enumerate() {
-        if !matches!(family.as_str(), "IPv4" | "IPv6") {
-            let path = path.child("ipFamilies").index(n);
-            errors.push(FieldError::not_supported(&path, family.as_str(), &["IPv4", "IPv6"]));
-        }
-    }
-    let policy = spec.ip_family_policy.as_deref().unwrap_or("SingleStack");
-    let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-    if !policies.contains(&policy) {
-        errors.push(FieldError::not_supported(&path.child("ipFamilyPolicy"), policy, &policies));
-    }
-    let ips = spec.cluster_ips.as_deref().unwrap_or_default();
-    let path = path.child("clusterIPs");
-    if ips.len() > 2 {
-        errors.push(FieldError::too_many(&path, ips.len(), 2));
-    }
-    let first = spec.cluster_ip.as_deref().unwrap_or_default();
-    if ips.first().is_some_and(|ip| ip != first) {
-        errors.push(FieldError::invalid(&path, json!(ips), "first value must match `clusterIP`"));
-    }
-    for (n, ip) in ips.iter().enumerate() {
-        match ip.as_str() {
-            "None" if ips.len() == 1 => {}
-            "" if n == 0 => {}
-            "None" => errors.push(FieldError::invalid(
-                &path.index(n),
-                "None",
-                "'None' must be the first and only value",
-            )),
-            ip if ip.parse::<IpAddr>().is_err() => {
-                errors.push(FieldError::invalid(&path.index(n), ip, NO_IP));
-            }
-            _ => {}
-        }
-    }
-    errors
-}
-
-fn traffic_policies(spec: &ServiceSpec, kind: &str, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let supported = ["Cluster", "Local"];
-    let outside = matches!(kind, "NodePort" | "LoadBalancer")
-        || spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty());
-    if let Some(policy) = spec.external_traffic_policy.as_deref() {
-        let path = path.child("externalTrafficPolicy");
-        if !outside {
+    let at = path.child("externalTrafficPolicy");
+    match spec.external_traffic_policy.as_deref().filter(|policy| !policy.is_empty()) {
+        Some(policy) if !is_external(given) => {
             let detail = "may only be set for externally-accessible services";
-            errors.push(FieldError::invalid(&path, policy, detail));
-        } else if !supported.contains(&policy) {
-            errors.push(FieldError::not_supported(&path, policy, &supported));
+            errors.push(FieldError::invalid(&at, policy, detail));
+        }
+        Some(policy) if !POLICIES.contains(&policy) => {
+            errors.push(FieldError::not_supported(&at, policy, POLICIES));
+        }
+        None if is_external(given) => errors.push(FieldError::required(&at, "")),
+        _ => {}
+    }
+    if let Some(port) = spec.health_check_node_port.filter(|port| *port != 0) {
+        let at = path.child("healthCheckNodePort");
+        if needs_health_check(given) {
+            for message in names::port_number(i64::from(port)) {
+                errors.push(FieldError::invalid(&at, port, &message));
+            }
+        } else {
+            let detail = "may only be set when `type` is 'LoadBalancer' and \
+                          `externalTrafficPolicy` is 'Local'";
+            errors.push(FieldError::invalid(&at, port, detail));
         }
     }
-    if let Some(policy) = spec.internal_traffic_policy.as_deref().filter(|p| !supported.contains(p))
-    {
-        errors.push(FieldError::not_supported(
-            &path.child("internalTrafficPolicy"),
-            policy,
-            &supported,
-        ));
+    for (field, value, supported) in [
+        ("internalTrafficPolicy", &spec.internal_traffic_policy, POLICIES),
+        ("trafficDistribution", &spec.traffic_distribution, DISTRIBUTIONS),
+    ] {
+        if let Some(value) = value.as_deref().filter(|value| !supported.contains(value)) {
+            errors.push(FieldError::not_supported(&path.child(field), value, supported));
+        }
     }
     errors
 }

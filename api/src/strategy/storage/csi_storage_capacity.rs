@@ -6,7 +6,7 @@ use super::{IMMUTABLE, text};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 use crate::quantity::Quantity;
-use crate::strategy::{Strategy, selector};
+use crate::strategy::{Strategy, selector, warnings};
 
 #[derive(Debug)]
 pub(crate) struct CsiStorageCapacity;
@@ -16,16 +16,22 @@ impl Strategy for CsiStorageCapacity {
         false
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        warnings::of_selector(&object["nodeTopology"], &Path::new("nodeTopology"))
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let mut errors =
             selector::validate_value(&object["nodeTopology"], &Path::new("nodeTopology"));
         let class = text(object, "storageClassName");
         let path = Path::new("storageClassName");
         errors.extend(FieldError::invalid_each(&path, class, &names::dns1123_subdomain(class)));
-        let capacity = text(object, "capacity");
-        if capacity.parse::<Quantity>().is_ok_and(Quantity::is_negative) {
-            let detail = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(&Path::new("capacity"), capacity, detail));
+        for field in ["capacity", "maximumVolumeSize"] {
+            let amount = text(object, field);
+            if amount.parse::<Quantity>().is_ok_and(Quantity::is_negative) {
+                let detail = "must be greater than or equal to 0";
+                errors.push(FieldError::invalid(&Path::new(field), amount, detail));
+            }
         }
         errors
     }

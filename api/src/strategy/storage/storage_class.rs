@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{IMMUTABLE, text, validate_parameters, validate_provisioner};
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::warnings::deprecated_label;
 use crate::strategy::{Strategy, set_default};
 
 const RECLAIM_POLICIES: &[&str] = &["Delete", "Retain"];
@@ -53,6 +54,20 @@ impl Strategy for StorageClass {
             errors.push(FieldError::invalid(&path, mode.clone(), IMMUTABLE));
         }
         errors
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut told = Vec::new();
+        for (n, term) in object["allowedTopologies"].as_array().into_iter().flatten().enumerate() {
+            let path = Path::new("allowedTopologies").index(n).child("matchLabelExpressions");
+            let requirements = term["matchLabelExpressions"].as_array().into_iter().flatten();
+            for (n, requirement) in requirements.enumerate() {
+                if let Some(message) = deprecated_label(text(requirement, "key")) {
+                    told.push(format!("{}: {message}", path.index(n).child("key")));
+                }
+            }
+        }
+        told
     }
 }
 

@@ -231,6 +231,10 @@ fn csi_nodes_and_capacities() {
                 "capacity: Invalid value: \"-1\": must be greater than or equal to 0",
             ),
             (
+                json!({"maximumVolumeSize": "-1"}),
+                "maximumVolumeSize: Invalid value: \"-1\": must be greater than or equal to 0",
+            ),
+            (
                 json!({"nodeTopology": {"matchLabels": {"zone": "a b"}}}),
                 "nodeTopology.matchLabels: Invalid value: \"a b\"",
             ),

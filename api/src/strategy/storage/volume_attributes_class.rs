@@ -4,12 +4,19 @@ use serde_json::Value;
 
 use super::{text, validate_parameters, validate_provisioner};
 use crate::field::{Errors, FieldError, Path};
-use crate::strategy::Strategy;
+use crate::strategy::{Strategy, core};
+
+/// Keeps a class while volumes name it; taken away by the controller that watches them.
+const PROTECTION: &str = "kubernetes.io/vac-protection";
 
 #[derive(Debug)]
 pub(crate) struct VolumeAttributesClass;
 
 impl Strategy for VolumeAttributesClass {
+    fn prepare_for_create(&self, object: &mut Value) {
+        core::protect(object, PROTECTION);
+    }
+
     fn validate(&self, object: &Value) -> Errors {
         let mut errors = validate_provisioner(text(object, "driverName"), &Path::new("driverName"));
         let (parameters, path) = (&object["parameters"], Path::new("parameters"));

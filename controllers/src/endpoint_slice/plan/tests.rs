@@ -62,9 +62,13 @@ fn apply(slices: &mut Vec<Arc<EndpointSlice>>, changes: &[Change]) {
 }
 
 fn run(service: &Service, pods: &[Arc<Pod>], slices: &mut Vec<Arc<EndpointSlice>>) -> Vec<Change> {
-    let changes = plan(service, pods, slices, |_| None);
+    let changes = plan(service, pods, slices, |_| None, |_, _| {});
     apply(slices, &changes);
-    assert_eq!(plan(service, pods, slices, |_| None), [], "a second plan finds nothing to do");
+    assert_eq!(
+        plan(service, pods, slices, |_| None, |_, _| {}),
+        [],
+        "a second plan finds nothing to do"
+    );
     changes
 }
 
@@ -81,10 +85,9 @@ fn addresses_in(slices: &[Arc<EndpointSlice>]) -> Vec<String> {
 #[test]
 fn a_new_slice_looks_as_kubernetes_makes_it() {
     let mut slices = Vec::new();
-    let changes =
-        plan(&service(json!({})), &[pod("p", "10.0.0.1", 8080, true, false)], &slices, |_| {
-            Some("z1".to_owned())
-        });
+    let pods = [pod("p", "10.0.0.1", 8080, true, false)];
+    let zone = |_: &str| Some("z1".to_owned());
+    let changes = plan(&service(json!({})), &pods, &slices, zone, |_, _| {});
     apply(&mut slices, &changes);
     assert_eq!(
         serde_json::to_value(&*slices[0]).unwrap(),
@@ -120,6 +123,26 @@ fn condition_table() {
         let got = (c.ready.unwrap(), c.serving.unwrap(), c.terminating.unwrap());
         assert_eq!(got, expected, "ready {ready}, going {going}, publish {publish}");
     }
+}
+
+#[test]
+fn ready_endpoints_are_shown_before_they_are_put_into_slices() {
+    let pods = [pod("a", "10.0.0.1", 8080, true, false), pod("b", "10.0.0.2", 8080, false, false)];
+    let mut families = Vec::new();
+    let changes = plan(
+        &service(json!({})),
+        &pods,
+        &[],
+        |_| None,
+        |family, ready| {
+            families.push((family.to_owned(), ready.len()));
+            ready.into_iter().for_each(|endpoint| endpoint.zone = Some("z".to_owned()));
+        },
+    );
+    assert_eq!(families, [("IPv4".to_owned(), 1)]);
+    let [Change::Create(slice)] = changes.as_slice() else { panic!("{changes:?}") };
+    let zones: Vec<_> = slice.endpoints.iter().flatten().map(|e| e.zone.as_deref()).collect();
+    assert_eq!(zones, [Some("z"), None]);
 }
 
 #[test]

@@ -40,12 +40,13 @@ fn class(mode: &str, provisioner: &str) -> StorageClass {
 }
 
 fn decide(claim: &PersistentVolumeClaim, volumes: &[Arc<PersistentVolume>]) -> ClaimStep {
-    super::claim(claim, &Around { volumes, class: None, pods: &[] })
+    super::claim(claim, &Around { volumes, class: None, default_class: None, pods: &[] })
 }
 
 fn shown(step: &ClaimStep) -> String {
     match step {
         ClaimStep::Bind(volume) => volume.name_any(),
+        ClaimStep::Classify(class) => format!("classify {class}"),
         ClaimStep::Provision(provisioner) => format!("provision {provisioner}"),
         ClaimStep::Pending(event) => event.as_ref().map_or("pending", |e| e.reason).to_owned(),
         ClaimStep::Lost(event) => event.reason.to_owned(),
@@ -72,6 +73,21 @@ fn the_smallest_volume_that_suits_is_taken() {
             plain.clone(),
             vec![("a", "1Gi", json!({"spec": {"storageClassName": "x"}}))],
             "FailedBinding",
+        ),
+        (
+            "other attributes",
+            plain.clone(),
+            vec![("a", "1Gi", json!({"spec": {"volumeAttributesClassName": "gold"}}))],
+            "FailedBinding",
+        ),
+        (
+            "same attributes",
+            json!({"spec": {"volumeAttributesClassName": "gold"}}),
+            vec![
+                ("a", "1Gi", plain.clone()),
+                ("g", "1Gi", json!({"spec": {"volumeAttributesClassName": "gold"}})),
+            ],
+            "g",
         ),
         (
             "other mode",
@@ -172,7 +188,7 @@ fn classes_wait_or_ask_their_provisioner() {
     let at_once = class("Immediate", "x.io/disks");
     let none = class("Immediate", "kubernetes.io/no-provisioner");
     let decide = |claim: &PersistentVolumeClaim, class: Option<&StorageClass>, volumes, pods| {
-        shown(&super::claim(claim, &Around { volumes, class, pods }))
+        shown(&super::claim(claim, &Around { volumes, class, default_class: None, pods }))
     };
     let claim = named(json!({}));
     assert_eq!(decide(&claim, Some(&wait), &free, &[]), "WaitForFirstConsumer");
@@ -182,6 +198,26 @@ fn classes_wait_or_ask_their_provisioner() {
     assert_eq!(decide(&claim, Some(&at_once), &[], &[]), "provision x.io/disks");
     assert_eq!(decide(&claim, Some(&none), &[], &[]), "ProvisioningFailed");
     assert_eq!(decide(&claim, None, &[], &[]), "ProvisioningFailed");
+}
+
+#[test]
+fn a_claim_without_a_class_gets_the_default_one_if_no_volume_suits() {
+    let unnamed = || json!({"spec": {"storageClassName": null}});
+    let old = json!({"volume.beta.kubernetes.io/storage-class": ""});
+    let old = json!({"metadata": {"annotations": old}, "spec": {"storageClassName": null}});
+    let asks = json!({"spec": {"storageClassName": null, "volumeName": "x"}});
+    let free = || vec![volume_of("a", "1Gi", json!({}))];
+    for (case, claim, volumes, default, wanted) in [
+        ("no class", unnamed(), vec![], Some("d"), "classify d"),
+        ("no default", unnamed(), vec![], None, "FailedBinding"),
+        ("a volume suits", unnamed(), free(), Some("d"), "a"),
+        ("none is wanted", json!({}), vec![], Some("d"), "FailedBinding"),
+        ("none by annotation", old, vec![], Some("d"), "FailedBinding"),
+        ("a volume is named", asks, vec![], Some("d"), "pending"),
+    ] {
+        let around = Around { volumes: &volumes, class: None, default_class: default, pods: &[] };
+        assert_eq!(shown(&super::claim(&claim_of(claim), &around)), wanted, "{case}");
+    }
 }
 
 #[test]

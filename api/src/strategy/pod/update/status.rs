@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::list_of;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
+use crate::strategy::address;
+use crate::strategy::pod::annotations;
 use crate::strategy::pod::container::restart;
-use crate::strategy::pod::{annotations, dns};
 use crate::strategy::typed;
 
 const PHASES: &[&str] = &["Pending", "Running", "Succeeded", "Failed", "Unknown"];
@@ -20,13 +21,14 @@ const NOT_NEGATIVE: &str = "must be a non-negative integer";
 
 /// Checks an update of `/status`.
 pub(in crate::strategy::pod) fn validate(new: &Value, old: &Value) -> Errors {
-    if let Err(errors) = typed::<core::Pod>(new) {
+    let (has, had) = (&new["status"], &old["status"]);
+    // The rest is the old one's.
+    if let Err(errors) = typed::<Option<core::PodStatus>>(has) {
         return errors;
     }
     let path = Path::new("metadata").child("annotations");
     let mut errors = annotations::validate_update(&new["metadata"], &old["metadata"], &path);
     let path = Path::new("status");
-    let (has, had) = (&new["status"], &old["status"]);
     for (n, condition) in list_of(has, "conditions").iter().enumerate() {
         let path = path.child("conditions").index(n);
         errors.extend(generation(condition, &path));
@@ -139,7 +141,7 @@ fn addresses(has: &Value, had: &Value, field: &str, path: &Path) -> Errors {
     let known: Vec<String> = list_of(had, field).iter().map(text).collect();
     let mut errors = Errors::new();
     for (n, ip) in list.iter().map(text).enumerate().filter(|(_, ip)| !known.contains(ip)) {
-        errors.extend(dns::validate_ip(&ip, &path.index(n)));
+        errors.extend(address::check(&ip, &path.index(n)));
     }
     let parsed: Vec<IpAddr> = list.iter().filter_map(|ip| text(ip).parse().ok()).collect();
     let both = matches!(parsed[..], [one, other] if one.is_ipv4() != other.is_ipv4());

@@ -1,9 +1,10 @@
-//! Volumes on other machines, and those of drivers.
+//! Where volumes come from, those of pods and PersistentVolumes alike: the sources that both can have.
+//!
+//! Source: k8s.io/kubernetes/pkg/apis/core/validation (the functions named after sources).
 
-use k8s_openapi::api::core::v1::Volume;
 use serde_json::{Value, json};
 
-use super::inside;
+use super::storage;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
@@ -27,25 +28,35 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("azureDisk", &["diskName", "diskURI"]),
     ("storageos", &["volumeName"]),
     ("scaleIO", &["gateway", "system", "volumeName"]),
-    ("csi", &["driver"]),
+    ("hostPath", &["path"]),
+    ("local", &["path"]),
 ];
 
+const HOST_PATH_TYPES: &[&str] = &[
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+];
 /// Units of a SCSI target.
 const LUNS: std::ops::RangeInclusive<i64> = 0..=255;
 const CACHING: &[&str] = &["None", "ReadOnly", "ReadWrite"];
 const DISK_KINDS: &[&str] = &["Dedicated", "Managed", "Shared"];
 const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
 
-/// Checks a source by its JSON form; `field` is what it is called in messages. `path` is the volume's.
-pub(super) fn validate(volume: &Volume, field: &str, path: &Path) -> Errors {
-    let value = serde_json::to_value(volume).unwrap_or_default();
-    // Kubernetes names two of them otherwise when it looks inside.
-    let (key, at) = match field {
-        "cephFS" => ("cephfs", path.child("cephfs")),
-        "gcePersistentDisk" => (field, path.child("persistentDisk")),
-        key => (key, path.child(key)),
-    };
-    let source = &value[key];
+/// How a source is named when there is one too many: one of them is spelled in another way then.
+pub(super) fn surplus_name(field: &str) -> &str {
+    if field == "cephfs" { "cephFS" } else { field }
+}
+
+/// Checks a source by the field that it is in; `path` is that of the volume.
+pub(super) fn validate(field: &str, source: &Value, path: &Path) -> Errors {
+    // Kubernetes names one of them otherwise when it looks inside.
+    let at = path.child(if field == "gcePersistentDisk" { "persistentDisk" } else { field });
     let text = |field: &str| source[field].as_str().unwrap_or_default();
     let missing = |field: &str| match &source[field] {
         Value::Array(list) => list.is_empty(),
@@ -53,11 +64,14 @@ pub(super) fn validate(volume: &Volume, field: &str, path: &Path) -> Errors {
         other => other.is_null(),
     };
     let mut errors = Errors::new();
-    let required = REQUIRED.iter().find(|(name, _)| *name == key).map_or(&[][..], |(_, r)| r);
+    let required = REQUIRED.iter().find(|(name, _)| *name == field).map_or(&[][..], |(_, r)| r);
     for field in required.iter().filter(|field| missing(field)) {
         errors.push(FieldError::required(&at.child(field), ""));
     }
-    match key {
+    match field {
+        "hostPath" | "local" if text("path").is_empty() => {}
+        "hostPath" => errors.extend(host_path(source, &at)),
+        "local" => errors.extend(no_backsteps(text("path"), &at.child("path"))),
         "gitRepo" => errors.extend(inside(text("directory"), &at.child("directory"))),
         "gcePersistentDisk" | "awsElasticBlockStore" => {
             let partition = source["partition"].as_i64().unwrap_or(0);
@@ -70,7 +84,7 @@ pub(super) fn validate(volume: &Volume, field: &str, path: &Path) -> Errors {
             let detail = "must be an absolute path";
             errors.push(FieldError::invalid(&at.child("path"), text("path"), detail));
         }
-        "iscsi" => errors.extend(iscsi(source, &volume.name, &at, path)),
+        "iscsi" => errors.extend(iscsi(source, &at)),
         "flocker" => errors.extend(flocker(source, &at)),
         "quobyte" => errors.extend(quobyte(source, &at)),
         "fc" => errors.extend(fibre_channel(source, &at)),
@@ -84,12 +98,44 @@ pub(super) fn validate(volume: &Volume, field: &str, path: &Path) -> Errors {
                 errors.extend(FieldError::invalid_each(&at.child(field), name, &messages));
             }
         }
-        "csi" => errors.extend(csi(source, &at)),
+        "csi" => errors.extend(storage::validate_driver_name(text("driver"), &at.child("driver"))),
         _ => {}
     }
     let secret = &source["secretRef"];
-    if matches!(key, "cinder" | "storageos") && secret.is_object() && secret["name"] == json!("") {
+    let named = !secret["name"].as_str().unwrap_or_default().is_empty();
+    if matches!(field, "cinder" | "storageos") && secret.is_object() && !named {
         errors.push(FieldError::required(&at.child("secretRef").child("name"), ""));
+    }
+    errors
+}
+
+/// A path without `..`, which stays below where it starts.
+pub(super) fn no_backsteps(text: &str, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if text.split('/').any(|part| part == "..") {
+        errors.push(FieldError::invalid(path, text, "must not contain '..'"));
+    }
+    if text.contains('\0') {
+        errors.push(FieldError::invalid(path, text, "must not contain a NUL character"));
+    }
+    errors
+}
+
+/// A relative path that stays where it starts.
+pub(super) fn inside(text: &str, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must be a relative path"));
+    }
+    errors.extend(no_backsteps(text, path));
+    errors
+}
+
+fn host_path(source: &Value, path: &Path) -> Errors {
+    let mut errors = no_backsteps(source["path"].as_str().unwrap_or_default(), &path.child("path"));
+    let kind = source["type"].as_str().unwrap_or_default();
+    if !HOST_PATH_TYPES.contains(&kind) {
+        errors.push(FieldError::not_supported(&path.child("type"), kind, HOST_PATH_TYPES));
     }
     errors
 }
@@ -132,11 +178,11 @@ fn initiator(text: &str, path: &Path) -> Option<FieldError> {
     Some(FieldError::invalid(path, text, detail))
 }
 
-fn iscsi(source: &Value, name: &str, path: &Path, volume: &Path) -> Errors {
+fn iscsi(source: &Value, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    let text = |field: &str| source[field].as_str().unwrap_or_default();
-    if !text("iqn").is_empty() {
-        errors.extend(initiator(text("iqn"), &path.child("iqn")));
+    let iqn = source["iqn"].as_str().unwrap_or_default();
+    if !iqn.is_empty() {
+        errors.extend(initiator(iqn, &path.child("iqn")));
     }
     let lun = source["lun"].as_i64().unwrap_or(0);
     if !LUNS.contains(&lun) {
@@ -149,12 +195,19 @@ fn iscsi(source: &Value, name: &str, path: &Path, volume: &Path) -> Errors {
     }
     if let Some(own) = source["initiatorName"].as_str() {
         errors.extend(initiator(own, &path.child("initiatorname")));
-        if name.len() + 1 + text("targetPortal").len() > 64 {
-            let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
-            errors.push(FieldError::invalid(&volume.child("name"), name, detail));
-        }
     }
     errors
+}
+
+/// Whether the name of an iSCSI volume and its portal are too long to make one name of both, for a
+/// source that names its initiator; if so, why that is refused.
+pub(super) fn iscsi_name_is_too_long(volume: &str, source: &Value) -> Option<&'static str> {
+    let portal = source["targetPortal"].as_str().unwrap_or_default();
+    let long = volume.len() + 1 + portal.len() > 64;
+    (long && !source["initiatorName"].is_null()).then_some(
+        "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
+         iscsi.initiatorName is specified.",
+    )
 }
 
 fn flocker(source: &Value, path: &Path) -> Errors {
@@ -260,30 +313,6 @@ fn azure_disk(source: &Value, path: &Path) -> Errors {
     };
     if !uri.starts_with(start) {
         errors.push(FieldError::not_supported(&at, uri, &[form]));
-    }
-    errors
-}
-
-fn csi(source: &Value, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let (driver, at) = (source["driver"].as_str().unwrap_or_default(), path.child("driver"));
-    if driver.len() > 63 {
-        errors.push(FieldError::too_long(&at, 63));
-    }
-    if !driver.is_empty() {
-        let messages = names::dns1123_subdomain(&driver.to_lowercase());
-        errors.extend(FieldError::invalid_each(&at, driver, &messages));
-    }
-    match source["nodePublishSecretRef"]["name"].as_str() {
-        Some("") => {
-            let at = path.child("nodePublishSecretRef").child("name");
-            errors.push(FieldError::required(&at, ""));
-        }
-        Some(name) => {
-            let messages = names::dns1123_subdomain(name);
-            errors.extend(FieldError::invalid_each(&path.child("name"), name, &messages));
-        }
-        None => {}
     }
     errors
 }
