@@ -15,6 +15,7 @@
 
 mod images;
 mod operations;
+mod pause;
 mod probes;
 mod report;
 mod resources;
@@ -33,6 +34,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use pause::Pauses;
+
 use super::apply::{self, Outcome};
 use super::model::{Have, Sandbox, Want};
 use super::observe;
@@ -45,10 +48,6 @@ use crate::probe::Report;
 
 /// Longest sleep of a worker to which nothing happens.
 const RESYNC: SignedDuration = SignedDuration::from_secs(60);
-/// Pause after an operation on the pod failed; doubles up to `LONGEST_RETRY`.
-const RETRY: Duration = Duration::from_millis(500);
-/// Longest such pause (as the kubelet's for mounts).
-const LONGEST_RETRY: Duration = Duration::from_secs(122);
 /// Probe reports waiting at most.
 const REPORTS: usize = 16;
 
@@ -95,7 +94,7 @@ struct Worker {
     /// Starts and stops in flight, by container.
     running: BTreeMap<String, Running>,
     next_number: u64,
-    step_retry: Duration,
+    pauses: Pauses,
     images: BTreeMap<String, images::PullState>,
     probes: probes::Probes,
     host_ports: HostPorts,
@@ -164,7 +163,7 @@ impl Worker {
             operations: FuturesUnordered::new(),
             running: BTreeMap::new(),
             next_number: 0,
-            step_retry: RETRY,
+            pauses: Pauses::new(),
             images: BTreeMap::new(),
             host_ports: HostPorts::default(),
             sources: sources::Watched::default(),
@@ -254,6 +253,8 @@ impl Worker {
         let ending = plan::is_ending(&want, &self.have);
         if ending && self.have.stopping_since.is_none() {
             self.have.stopping_since = Some(now);
+            // Whatever could not be made for it, its end waits for nothing.
+            (self.pauses, self.have.retry_at) = (Pauses::new(), None);
         }
         self.probes.sync(&self.context, &self.pod, &mut self.have);
         let reached = self.have.pod_ip.filter(|_| self.have.sandbox == Sandbox::Alive);

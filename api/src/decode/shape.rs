@@ -1,7 +1,8 @@
 //! The walk of an object along its schema.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -153,10 +154,15 @@ fn clean_scalar(shape: &Shape, value: &mut Value, place: &Place<'_>) -> Result<(
     ))
 }
 
+/// Bytes in base64. Bits of the last symbol that say nothing may be set, and are not kept.
 fn clean_bytes(text: &str) -> Result<Value, String> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+    );
     let compact: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
-    match STANDARD.decode(&compact) {
-        Ok(_) => Ok(compact.into()),
+    match LENIENT.decode(&compact) {
+        Ok(bytes) => Ok(STANDARD.encode(bytes).into()),
         Err(
             base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _),
         ) => Err(format!("illegal base64 data at input byte {at}")),

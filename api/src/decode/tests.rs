@@ -336,3 +336,18 @@ fn micro_times_have_six_digits() {
         assert!(status.message.contains("as \"2006-01-02T15:04:05.000000Z07:00\""), "{status}");
     }
 }
+
+#[test]
+fn bytes_are_read_as_leniently_as_go_does() {
+    let secrets = by_path("", "v1", "secrets").expect("secrets exist");
+    for (sent, kept) in [("MUU=", "MUU="), ("MUV=", "MUU="), ("M\\nUU=", "MUU="), ("", "")] {
+        let body = format!(r#"{{"metadata":{{"name":"a"}},"data":{{"b":"{sent}"}}}}"#);
+        let decoded = decode(secrets, body.as_bytes()).expect(sent);
+        assert_eq!(decoded.object["data"]["b"], kept, "{sent}");
+    }
+    for wrong in ["MUU", "M=UU", "MU U="] {
+        let body = format!(r#"{{"metadata":{{"name":"a"}},"data":{{"b":"{wrong}"}}}}"#);
+        let message = decode(secrets, body.as_bytes()).expect_err(wrong).message;
+        assert!(message.contains("illegal base64 data at input byte"), "{message}");
+    }
+}

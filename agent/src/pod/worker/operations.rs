@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Container;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, LONGEST_RETRY, RESYNC, RETRY, Running, Worker};
+use super::pause::Pauses;
+use super::{Done, RESYNC, Running, Worker};
 use crate::event::Severity;
 use crate::pod::apply::{self, Outcome, PodStep, Retry};
 use crate::pod::containers;
@@ -19,9 +20,6 @@ use crate::pod::plan::{Action, StopReason};
 const STOP_RETRY: Duration = Duration::from_secs(1);
 /// Pause after the runtime refused a start for no reason that time or configuration would cure.
 const START_RETRY: SignedDuration = SignedDuration::from_secs(10);
-
-/// Longest pause of a pod that waits for what others are making.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Worker {
     pub(super) fn container(&self, name: &str) -> Option<Container> {
@@ -213,7 +211,7 @@ impl Worker {
         self.have.busy = false;
         match result {
             Ok(()) => {
-                self.step_retry = RETRY;
+                self.pauses = Pauses::new();
                 self.have.retry_at = None;
                 match step {
                     PodStep::CleanUp => self.have.sandbox = Sandbox::Absent { clean: true },
@@ -221,27 +219,18 @@ impl Worker {
                     PodStep::Create | PodStep::Replace | PodStep::Resize => {}
                 }
             }
-            Err(failed) if failed.waits => {
-                tracing::debug!(uid = self.uid, ?step, reason = failed.message, "pod waits");
-                if step == PodStep::Resize {
+            Err(failed) => {
+                if failed.waits {
+                    tracing::debug!(uid = self.uid, ?step, reason = failed.message, "pod waits");
+                } else {
+                    let (uid, error) = (&self.uid, &failed.message);
+                    tracing::warn!(%uid, ?step, %error, "step of a pod failed; trying again");
+                }
+                if failed.waits && step == PodStep::Resize {
                     self.resize_failed(failed.message);
                 }
-                let pause = SignedDuration::try_from(self.step_retry.min(LONGEST_WAIT))
-                    .unwrap_or(SignedDuration::ZERO);
-                self.have.retry_at = now.checked_add(pause).ok();
-                self.step_retry = (self.step_retry * 2).min(LONGEST_WAIT);
-            }
-            Err(failed) => {
-                tracing::warn!(
-                    uid = self.uid,
-                    ?step,
-                    error = failed.message,
-                    "step of a pod failed; trying again"
-                );
-                let pause =
-                    SignedDuration::try_from(self.step_retry).unwrap_or(SignedDuration::ZERO);
-                self.have.retry_at = now.checked_add(pause).ok();
-                self.step_retry = (self.step_retry * 2).min(LONGEST_RETRY);
+                let ending = self.have.stopping_since.is_some();
+                self.have.retry_at = self.pauses.after(step, failed.waits, ending, now);
             }
         }
     }

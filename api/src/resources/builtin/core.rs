@@ -122,6 +122,8 @@ pub(super) fn rows() -> Vec<Resource> {
             .sub("status", "Pod", READ_WRITE)
             .fields(&[
                 ("spec.nodeName", &["spec.nodeName"]),
+                // What old clients call it.
+                ("spec.host", &["spec.nodeName"]),
                 ("spec.restartPolicy", &["spec.restartPolicy"]),
                 ("spec.schedulerName", &["spec.schedulerName"]),
                 ("spec.serviceAccountName", &["spec.serviceAccountName"]),
