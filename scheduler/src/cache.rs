@@ -246,12 +246,6 @@ impl Cache {
         self.pods.get(uid).map(|placed| (&placed.pod, &placed.node))
     }
 
-    /// Whether a pod is on a node, assumed or seen.
-    #[must_use]
-    pub fn holds(&self, uid: &PodUid) -> bool {
-        self.pods.contains_key(uid)
-    }
-
     /// Whether a pod is assumed and not yet seen bound.
     #[must_use]
     pub fn is_assumed(&self, uid: &PodUid) -> bool {

@@ -86,18 +86,21 @@ impl Cycle {
         if let Some(node) = pod.node_name.clone() {
             let pod = as_it_is(pod, &mut self.leaving);
             self.queue.remove(&pod.uid);
-            let before = self.cache.placed(&pod.uid).map(|(before, _)| before.clone());
-            self.cache.see(pod.clone(), &node);
-            match before {
-                None => self.wake_beside(&pod.beside()),
-                Some(before) => {
-                    if before.labels != pod.labels {
-                        self.wake(Change::PodLabels);
-                    }
-                    if before.demands.requests.exceeds(&pod.demands.requests) {
-                        self.room_on(&node);
-                    }
-                }
+            let before = self.cache.placed(&pod.uid).map(|(before, _)| before);
+            let new = before.is_none().then(|| pod.beside());
+            let relabelled = before.is_some_and(|before| before.labels != pod.labels);
+            let shrank =
+                before.is_some_and(|before| before.demands.requests.exceeds(&pod.demands.requests));
+            // The cache makes it share its labels with its like, which takes the only reference.
+            self.cache.see(pod, &node);
+            if let Some(beside) = new {
+                self.wake_beside(&beside);
+            }
+            if relabelled {
+                self.wake(Change::PodLabels);
+            }
+            if shrank {
+                self.room_on(&node);
             }
             return;
         }
