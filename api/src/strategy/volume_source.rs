@@ -8,6 +8,29 @@ use super::storage;
 use crate::field::{Errors, FieldError, Path};
 use crate::names;
 
+/// The field of a source, the name under which it is warned about, and since when it is old.
+const OLD: &[(&str, &str, &str)] = &[
+    (
+        "photonPersistentDisk",
+        "photonPersistentDisk",
+        "deprecated in v1.11, non-functional in v1.16+",
+    ),
+    ("gitRepo", "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
+    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("flocker", "flocker", "deprecated in v1.22, non-functional in v1.25+"),
+    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    ("quobyte", "quobyte", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+];
+
+/// The warning about a source that no node can mount any more; `path` is where it stands.
+pub(crate) fn deprecation(field: &str, path: &Path) -> Option<String> {
+    let (_, shown, message) = OLD.iter().find(|(old, ..)| *old == field)?;
+    Some(format!("{}: {message}", path.child(shown)))
+}
+
 /// The fields that a source cannot do without.
 const REQUIRED: &[(&str, &[&str])] = &[
     ("gitRepo", &["repository"]),

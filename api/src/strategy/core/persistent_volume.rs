@@ -11,26 +11,18 @@ use serde_json::{Value, json};
 use super::{positive, validate_access_modes, validate_class, validate_volume_mode};
 use crate::field::{Errors, FieldError, Path};
 use crate::meta;
-use crate::strategy::{Strategy, bounds, keep_field, object_at, pod, set_default, typed, warnings};
+use crate::strategy::{
+    Strategy, bounds, keep_field, object_at, pod, set_default, typed, volume_source, warnings,
+};
 
 /// Keeps a volume while a claim is bound to it; taken away by the controller that watches them.
 const PROTECTION: &str = "kubernetes.io/pv-protection";
 
 const RECLAIM_POLICIES: &[&str] = &["Delete", "Recycle", "Retain"];
 
-/// Sources that no node can mount any more, the names under which they are warned about, and since when.
-const OLD_SOURCES: &[(&str, &str, &str)] = &[
-    ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
-    (
-        "photonPersistentDisk",
-        "photonPersistentDisk",
-        "deprecated in v1.11, non-functional in v1.16+",
-    ),
-    ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
-    ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
-    ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
-    ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
-];
+/// Sources that no node can mount any more, those that Kubernetes warns about here, in its order.
+const OLD_SOURCES: &[&str] =
+    &["cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd"];
 
 const RECYCLE: &str = "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. \
     Instead, the recommended approach is to use dynamic provisioning.";
@@ -96,8 +88,8 @@ impl Strategy for PersistentVolume {
         for (n, term) in terms.into_iter().flatten().enumerate() {
             told.extend(warnings::of_expressions(term, false, &at.index(n)));
         }
-        let old = OLD_SOURCES.iter().filter(|(field, _, _)| !spec[field].is_null());
-        told.extend(old.map(|(_, shown, message)| format!("{}: {message}", path.child(shown))));
+        let old = OLD_SOURCES.iter().filter(|field| !spec[**field].is_null());
+        told.extend(old.filter_map(|field| volume_source::deprecation(field, &path)));
         told
     }
 
